@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make demo` and `make test`. The smaller targets are their parts.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+UV_VERSION := 0.13.8
+UV := .tools/uv/bin/uv
+RUN := $(UV) run --frozen
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(UV):
+	@echo ">> uv $(UV_VERSION) into .tools/uv"
+	@python3 -m venv .tools/uv
+	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.PHONY: demo test check unit integration e2e e2e-vllm cluster-up cluster-down
+demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
+	@$(RUN) python -m e2e.demo
+
+test: check unit integration e2e ## everything that is checked
+
+check: .venv/.synced ## ruff, mypy strict, import contracts
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+unit: .venv/.synced ## everything that needs no cluster
+	$(RUN) pytest tests e2e -m "not apiserver and not cluster" -q -n 4
+
+integration: .venv/.synced ## against a real kube-apiserver
+	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q
+
+e2e: .venv/.synced ## on a real node, the short form
+	$(RUN) pytest e2e -m "cluster and not long" -v --durations=12
+
+e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
+	$(RUN) pytest e2e -m "vllm" -v -rP
+
+cluster-up: .venv/.synced ## start the local cluster (or use the one you name: --kubeconfig, kind)
+	@$(RUN) python -m e2e.cluster up
+
+cluster-down: .venv/.synced ## end it, with everything it started
+	@$(RUN) python -m e2e.cluster down

@@ -1,0 +1,3 @@
+"""Fixtures and options that every folder's tests may use."""
+
+pytest_plugins = ["e2e.fixtures"]

@@ -1,0 +1,132 @@
+"""`make demo`: the main job on a real cluster, from nothing, told as it happens.
+
+KEEP=1 leaves the cluster running at the end; ENGINE=vllm does the same with the real vLLM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from contextlib import ExitStack
+
+from e2e.cluster.progress import ClusterError, Progress
+from e2e.cluster.source import Cluster, Source, as_cluster, open_source
+from e2e.lab.access import Access, TimedOutError, apply, run, wait_for
+from e2e.lab.engines import ENGINES, Engine
+from e2e.lab.install import install, load_images
+from e2e.lab.processes import find, signal
+from e2e.lab.story import Story
+from e2e.lab.timeline import timeline
+from e2e.lab.traffic import Load, Traffic, failed
+from e2e.lab.watching import Watch
+from e2e.lab.workers import Worker
+
+NAMESPACE = "models"
+TRAFFIC_SECONDS = 600
+NEXT = """
+What to try next (make demo KEEP=1 leaves this cluster running; make cluster-down ends it):
+  export KUBECONFIG={kubeconfig}
+  kubectl -n {namespace} get llmworkers,llmincidents,pods
+  kubectl -n {namespace} scale llmworker {worker} --replicas=3
+  kubectl -n {namespace} patch llmworker {worker} --type=merge -p '{{"spec":{{"watchdog":{{"mode":"Observe"}}}}}}'
+  kubectl -n {namespace} exec POD -c engine -- sh -c 'kill -STOP PID'   # and watch: kubectl get llmi -w
+"""
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def heading(text: str) -> None:
+    say(f"\n== {text}")
+
+
+def show(access: Access, *args: str) -> None:
+    """A command as its user would type it, and what it prints."""
+    say(f"$ kubectl {' '.join(args)}")
+    say(run(access, *args).rstrip())
+
+
+def set_up(access: Cluster, engine: Engine) -> Worker:
+    heading("Install: images, CRDs, admission policy, operator")
+    install(access, say)
+    load_images(access, engine.images, say)
+    engine.prepare(access, NAMESPACE, say)
+    manifests = engine.manifests(NAMESPACE)
+    worker = Worker(access, NAMESPACE, manifests[-1]["metadata"]["name"])
+    heading(f"A worker with two replicas: {worker.name}")
+    apply(access, *manifests)
+    say("waiting until both replicas have passed their canary …")
+    worker.wait_in_rotation(2, timeout=engine.start_seconds)
+    run(access, "-n", NAMESPACE, "wait", "--for=condition=Available", f"llmworker/{worker.name}", "--timeout=60s")
+    show(access, "-n", NAMESPACE, "get", "llmworkers,pods")
+    return worker
+
+
+def break_and_watch(worker: Worker, engine: Engine) -> None:
+    access = worker.access
+    heading("Two users keep asking, one replica freezes")
+    load = Load(parallel=2, every=2.0, seconds=TRAFFIC_SECONDS, timeout=4)
+    traffic = Traffic.start(worker, "users", engine, load)
+    story = Story(say)
+    with ExitStack() as stack:
+        stack.callback(traffic.stop)
+        pods = stack.enter_context(Watch(access, NAMESPACE, "pods", story.pod))
+        slices = stack.enter_context(Watch(access, NAMESPACE, "endpointslices", story.endpoints))
+        stack.enter_context(Watch(access, NAMESPACE, "llmincidents", story.incident))
+        wait_for("some answers", lambda: len(traffic.reports()) >= 6, timeout=60)
+        victim = worker.pods()[0]["metadata"]["name"]
+        stopped = find(access, NAMESPACE, victim, engine.core_process)
+        say(f"\n$ kubectl exec {victim} -c engine -- kill -STOP {' '.join(map(str, stopped))}   # its EngineCore")
+        story.zero = fault_at = time.time()
+        signal(access, NAMESPACE, victim, "STOP", stopped)
+        say(f"          its /health meanwhile: {engine.health(access, NAMESPACE, victim)}")
+        worker.wait_incident(engine.start_seconds, phase="Closed")
+        worker.wait_in_rotation(2, timeout=engine.start_seconds)
+        time.sleep(2)
+        reports = traffic.reports()
+        times = timeline(victim, fault_at, pods.seen, slices.seen)
+    left, restarted, back = times.row()
+    heading("What it took")
+    say(f"out of rotation {left}, engine container started anew {restarted}, back in rotation {back}")
+    say(f"{len(reports)} requests, {failed(reports)} failed: those that the frozen replica held when it was cut off")
+
+
+def tell(worker: Worker) -> None:
+    heading("The record")
+    show(worker.access, "-n", NAMESPACE, "get", "llmincidents")
+    newest = worker.incidents()[-1]["metadata"]["name"]
+    show(worker.access, "-n", NAMESPACE, "describe", "llmincident", newest)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m e2e.demo", description=__doc__)
+    parser.add_argument("--engine", choices=sorted(ENGINES), default=os.environ.get("ENGINE") or "fault-engine")
+    parser.add_argument("--keep", action="store_true", default=os.environ.get("KEEP") == "1")
+    chosen = parser.parse_args()
+    begin = time.monotonic()
+    progress = Progress()
+    source = open_source(Source.AUTO, None, progress)
+    keep = chosen.keep or source.runs()  # what this did not start, it does not end
+    try:
+        heading("A real cluster")
+        access = as_cluster(source.up(progress), source)
+        worker = set_up(access, ENGINES[chosen.engine])
+        break_and_watch(worker, ENGINES[chosen.engine])
+        tell(worker)
+        say(NEXT.format(kubeconfig=access.kubeconfig, namespace=NAMESPACE, worker=worker.name))
+    except (ClusterError, TimedOutError) as error:
+        say(f"\nThe demo did not get through: {error}")
+        return 1
+    finally:
+        if not keep:
+            heading("Tear down")
+            source.down(progress)
+    say(f"Done in {time.monotonic() - begin:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

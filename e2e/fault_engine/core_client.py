@@ -1,0 +1,211 @@
+"""The API server's end of the line to the EngineCore: starts it, sends requests, hands out tokens, sees its death."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from . import engine_core
+from .errors import EngineDeadError, bad_request
+from .faults.active import Order
+from .limits import Limits
+from .metrics import EngineMetrics
+from .scheduler import Request, Stats
+
+_PACKAGE_NAME: Final = __package__ or "fault_engine"
+_PACKAGE_ROOT: Final = Path(__file__).parents[len(_PACKAGE_NAME.split("."))]
+_LINE_BYTES: Final = 1 << 24
+
+
+@dataclass(slots=True)
+class TokenStream:
+    """The tokens of one request; what arrives while nobody looks is handed out together, as vLLM does."""
+
+    request: Request
+    arrived: float
+    last_token: float | None = None
+    _tokens: list[int] = field(default_factory=list)
+    _finish: str | None = None
+    _dead: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self) -> tuple[list[int], str | None]:
+        """New tokens, and the finish reason with the last of them."""
+        await self._news.wait()
+        self._news.clear()
+        if self._dead:
+            raise EngineDeadError
+        taken, self._tokens = self._tokens, []
+        return taken, self._finish
+
+    def put(self, tokens: Sequence[int], finish: str | None) -> None:
+        self._tokens += tokens
+        self._finish = finish
+        self._news.set()
+
+    def fail(self) -> None:
+        self._dead = True
+        self._news.set()
+
+
+class CoreClient:
+    def __init__(self, limits: Limits, metrics: EngineMetrics) -> None:
+        self.dead = False
+        self.holding = False  # asleep or paused: requests wait here, and no gauge shows them
+        self.on_death: Callable[[], None] = lambda: None
+        self._limits = limits
+        self._metrics = metrics
+        self._streams: dict[str, TokenStream] = {}
+        self._held: list[TokenStream] = []
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._serial = 0
+        self._ready = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def start(self) -> None:
+        """The process exists, and can be told of faults; it has not loaded yet."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = self._command(theirs.fileno())
+            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), cwd=_PACKAGE_ROOT)  # noqa: ASYNC220
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
+        self._listener = asyncio.ensure_future(self._listen(reader))
+
+    async def loaded(self) -> None:
+        """Returns when the engine can generate, or died on the way."""
+        await self._ready.wait()
+
+    async def stop(self) -> None:
+        self._process.kill()  # a stopped core would not read a hang-up
+        await self._listener
+        self._writer.close()
+
+    def submit(self, request: Request) -> TokenStream:
+        if self.dead:
+            raise EngineDeadError
+        if request.id in self._streams:
+            raise bad_request(f"Request id {request.id} already running.")
+        stream = TokenStream(request, arrived=time.monotonic())
+        if self.holding:
+            self._held.append(stream)
+        else:
+            self._admit(stream)
+        return stream
+
+    def abort(self, stream: TokenStream) -> None:
+        """The client left: counted nowhere, as in vLLM."""
+        if stream in self._held:
+            self._held.remove(stream)
+        elif self._streams.pop(stream.request.id, None) is not None:
+            self._send({"op": "abort", "ids": [stream.request.id]})
+
+    def end(self, stream: TokenStream) -> None:
+        """The answer is complete although the engine would go on: a stop string was found."""
+        self.abort(stream)
+        self._metrics.count_finished("stop", time.monotonic() - stream.arrived)
+
+    def abort_requests(self, ids: Sequence[str] | None) -> int:
+        """Ends the streams of these ids (None: all) with the reason `abort`."""
+        streams = [*self._streams.values(), *self._held]
+        chosen = [stream for stream in streams if ids is None or stream.request.id in ids]
+        for stream in chosen:
+            self.abort(stream)
+            stream.put([], "abort")
+        return len(chosen)
+
+    def release(self) -> None:
+        """Requests held during sleep or pause go to the engine."""
+        self.holding = False
+        held, self._held = self._held, []
+        for stream in held:
+            self._admit(stream)
+
+    async def call(self, method: str, **arguments: Any) -> Any:
+        """Ask the engine between two steps. There is no time-out, as there is none in vLLM."""
+        if self.dead:
+            raise EngineDeadError
+        self._serial += 1
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._calls[self._serial] = answer
+        self._send({"op": "call", "serial": self._serial, "method": method, "arguments": arguments})
+        return await answer
+
+    def order_faults(self, orders: Sequence[Order]) -> None:
+        self._send({"op": "faults", "orders": [order.as_json() for order in orders]})
+
+    def _command(self, descriptor: int) -> list[str]:
+        module = f"{_PACKAGE_NAME}.engine_core"
+        limits = json.dumps(self._limits.as_json())
+        title = engine_core.TITLE
+        return [sys.executable, "-m", module, "--title", title, "--fd", str(descriptor), "--limits", limits]
+
+    def _admit(self, stream: TokenStream) -> None:
+        self._streams[stream.request.id] = stream
+        self._send({"op": "add", "request": stream.request.as_json()})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self.dead:
+            self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                self._obey(json.loads(line))
+        except ConnectionError:
+            pass  # killed while we were sending: the same as a hang-up
+        self._bury()
+        await asyncio.to_thread(self._process.wait)  # leave no zombie where the server lives on
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "ready":
+                self._ready.set()
+            case "step":
+                self._metrics.show_step(Stats(*message["stats"]))
+                now = time.monotonic()
+                made = sum(self._hand_out(now, *output) for output in message["outputs"])
+                if made:
+                    self._metrics.count_step(made)
+            case "result":
+                answer = self._calls.pop(message["serial"])
+                if not answer.done():
+                    answer.set_result(message["value"])
+
+    def _hand_out(self, now: float, request_id: str, tokens: list[int], finish: str | None) -> int:
+        stream = self._streams.get(request_id)
+        if stream is None:
+            return 0  # aborted while the step ran
+        if tokens:
+            if stream.last_token is None:
+                self._metrics.count_first_token(now - stream.arrived, len(stream.request.prompt))
+            gap = None if stream.last_token is None else now - stream.last_token
+            self._metrics.count_tokens(len(tokens), gap)
+            stream.last_token = now
+        if finish:
+            del self._streams[request_id]
+            self._metrics.count_finished(finish, now - stream.arrived)
+        stream.put(tokens, finish)
+        return len(tokens)
+
+    def _bury(self) -> None:
+        """Gauges stay as they are: nobody is left to push new ones."""
+        self.dead = True
+        self._ready.set()
+        for stream in (*self._streams.values(), *self._held):
+            stream.fail()
+        self._streams.clear()
+        self._held.clear()
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(EngineDeadError())
+        self._calls.clear()
+        self.on_death()

@@ -1,0 +1,34 @@
+"""Signals to processes inside a pod's engine container, by kubectl exec: works on any cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e.lab.access import run
+from llm_watchdog.api import names
+
+if TYPE_CHECKING:
+    from e2e.lab.access import Access
+
+FIND = r"""
+for dir in /proc/[0-9]*; do
+  pid=${dir#/proc/}
+  [ "$pid" = $$ ] && continue
+  case "$(cat $dir/comm; tr '\0' ' ' < $dir/cmdline)" in *'%s'*) echo "$pid";; esac
+done 2>/dev/null
+"""
+
+
+def find(access: Access, namespace: str, pod: str, pattern: str) -> list[int]:
+    """Process ids in the engine container whose command line or title contains these words."""
+    return [int(line) for line in _shell(access, namespace, pod, FIND % pattern).split()]
+
+
+def signal(access: Access, namespace: str, pod: str, name: str, pids: list[int]) -> None:
+    """`kill -NAME` inside the engine container."""
+    _shell(access, namespace, pod, f"kill -{name} {' '.join(map(str, pids))}")
+
+
+def _shell(access: Access, namespace: str, pod: str, script: str) -> str:
+    command = ("-n", namespace, "exec", pod, "-c", names.ENGINE_CONTAINER, "--", "sh", "-c", script)
+    return run(access, *command)

@@ -1,0 +1,94 @@
+"""The project installed on the node, a namespace under pod security `restricted`, and cases that tell their story."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.lab.access import apply, run
+from e2e.lab.install import install
+from e2e.lab.manifests import fault_engine_worker
+from e2e.lab.story import Story
+from e2e.lab.timeline import Timeline, timeline
+from e2e.lab.watching import Seen, Watch
+from e2e.lab.workers import Worker
+
+if TYPE_CHECKING:
+    from e2e.cluster.source import Cluster
+
+NAMESPACE = "models"
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster) -> Cluster:
+    """Operator, CRDs and admission policy, as `kubectl apply -k` leaves them."""
+    install(cluster)
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    }
+    apply(cluster, namespace)
+    return cluster
+
+
+WorkerFactory = Callable[..., Worker]
+
+
+@pytest.fixture
+def make_worker(installed: Cluster) -> Iterator[WorkerFactory]:
+    """`make_worker(name, replicas=2, **spec)`: a worker of fault engines, in rotation; gone after the test."""
+    made: list[Worker] = []
+
+    def make(name: str, *, replicas: int = 2, wait: bool = True, **options: Any) -> Worker:
+        apply(installed, fault_engine_worker(name, NAMESPACE, replicas=replicas, **options))
+        worker = Worker(installed, NAMESPACE, name)
+        made.append(worker)
+        if wait:
+            worker.wait_in_rotation(replicas)
+        return worker
+
+    yield make
+    for worker in made:
+        worker.delete()
+        run(installed, "-n", NAMESPACE, "delete", "llmincidents", "-l", f"llmworker.dev/worker={worker.name}")
+
+
+@dataclass
+class Scene:
+    """Everything watched during one test, and the moment of the fault."""
+
+    pods: Watch
+    slices: Watch
+    incidents: Watch
+    story: Story
+
+    def mark(self) -> float:
+        """The fault happens now."""
+        self.story.zero = time.time()
+        return self.story.zero
+
+    def times(self, pod: str) -> Timeline:
+        return timeline(pod, self.story.zero, self.pods.seen, self.slices.seen)
+
+
+@pytest.fixture
+def scene(installed: Cluster) -> Iterator[Scene]:
+    """Watches from before the fault; the story is on stdout, which pytest shows where a test fails."""
+    story = Story(print)
+    with ExitStack() as stack:
+
+        def watch(kind: str, hook: Callable[[Seen], None]) -> Watch:
+            return stack.enter_context(Watch(installed, NAMESPACE, kind, hook))
+
+        yield Scene(
+            pods=watch("pods", story.pod),
+            slices=watch("endpointslices", story.endpoints),
+            incidents=watch("llmincidents", story.incident),
+            story=story,
+        )

@@ -1,0 +1,167 @@
+"""A replica that hangs while `/health` is 200 is found, taken out of rotation, restarted in place and recorded."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.lab.access import apply, items, run, wait_for
+from e2e.lab.access_logs import AccessLog
+from e2e.lab.engines import ENGINES
+from e2e.lab.manifests import fault_engine_container
+from e2e.lab.plain import NAME as PLAIN
+from e2e.lab.plain import manifests as plain_manifests
+from e2e.lab.processes import find, signal
+from e2e.lab.timeline import condition, engine_id, in_rotation
+from e2e.lab.traffic import Load, Traffic, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.lab.access import Access
+    from e2e.tests.conftest import Scene, WorkerFactory
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "models"
+ENGINE = ENGINES["fault-engine"]
+RECOVERY_SECONDS = 120
+
+
+@pytest.fixture
+def plain(installed: Access) -> Iterator[str]:
+    """The rival: the same engine behind the probes of KServe; yields its pod's name."""
+    objects = plain_manifests(NAMESPACE, {"spec": {"containers": [fault_engine_container()]}}, port=8000)
+    apply(installed, *objects)
+    run(installed, "-n", NAMESPACE, "rollout", "status", f"deployment/{PLAIN}", "--timeout=90s")
+    yield items(installed, "-n", NAMESPACE, "pods", "-l", f"app.kubernetes.io/name={PLAIN}")[0]["metadata"]["name"]
+    run(installed, "-n", NAMESPACE, "delete", "deployment,service", PLAIN)
+
+
+def stop_core(access: Access, pod: str) -> None:
+    pids = find(access, NAMESPACE, pod, ENGINE.core_process)
+    assert pids, "no EngineCore process found"
+    signal(access, NAMESPACE, pod, "STOP", pids)
+
+
+def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment_stays_ready(
+    installed: Access, make_worker: WorkerFactory, scene: Scene, plain: str
+) -> None:
+    worker = make_worker("hang")
+    load = Load(parallel=1, every=1.5, seconds=60, timeout=4)
+    ours = Traffic.start(worker, "users-of-ours", ENGINE, load)
+    theirs = Traffic.start(worker, "users-of-plain", ENGINE, load, service=PLAIN)
+    wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
+    victim, healthy = (pod["metadata"]["name"] for pod in worker.pods())
+    before = engine_id(worker.pod(victim))
+
+    with ExitStack() as stack:
+        logs = {pod: stack.enter_context(AccessLog(installed, NAMESPACE, pod)) for pod in (victim, healthy)}
+        scene.mark()
+        stop_core(installed, victim)
+        stop_core(installed, plain)
+        incident = worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
+        worker.wait_in_rotation(2)
+        reports, plain_reports = ours.wait(90), theirs.wait(90)
+        logged = {pod: log.completions(ours.pod) for pod, log in logs.items()}
+
+    times = scene.times(victim)
+    print("ours:", times.row(), f"{failed(reports)} of {len(reports)} requests failed")
+    print("plain:", scene.times(plain).row(), f"{failed(plain_reports)} of {len(plain_reports)} requests failed")
+    assert times.out_of_rotation is not None
+    assert times.recovered is not None
+    assert engine_id(worker.pod(victim)) != before, "the engine container was not started anew"
+    assert worker.pod(victim)["metadata"]["uid"] == incident["spec"]["podRef"]["uid"], (
+        "the pod was replaced, not restarted"
+    )
+    assert incident["spec"]["fault"] == "StalledStream"
+    assert incident["status"]["outcome"] == "Recovered"
+    assert [step["step"] for step in incident["status"]["steps"]][-1] == "Restart"
+    assert not [i for i in worker.incidents() if i["spec"]["podRef"]["name"] == healthy], "the healthy one was accused"
+
+    rival = worker.pod(plain)
+    ready = condition(rival, "Ready")
+    assert ready is not None
+    assert ready["status"] == "True", "the plain pod left the Service: the comparison says nothing"
+    assert rival["status"]["containerStatuses"][0]["restartCount"] == 0
+    cut_off = scene.story.zero + times.out_of_rotation
+    late = [r for r in reports if r["start"] > cut_off + 1]
+    assert late, "no request was made after the cut"
+    assert failed(late) == 0, "a new connection reached the frozen replica after it had left the endpoints"
+    assert failed([r for r in plain_reports if r["start"] > cut_off + 1]) > 0, "the plain one answered while frozen"
+    back = scene.story.zero + times.recovered
+    assert [at for at in logged[victim] if at < scene.story.zero], "the access log shows no user before the fault"
+    assert not [at for at in logged[victim] if cut_off + 1 < at < back], "the frozen replica got a new request"
+    assert [at for at in logged[healthy] if at > cut_off + 1], "the healthy replica's access log shows no user"
+
+
+def test_a_replica_that_hangs_while_it_streams_is_restarted(
+    installed: Access, make_worker: WorkerFactory, scene: Scene
+) -> None:
+    worker = make_worker("midstream", replicas=1, args=("--token-seconds", "0.05"))
+    users = Traffic.start(worker, "users", ENGINE, Load(parallel=3, every=0.1, seconds=40, max_tokens=64, timeout=30))
+    wait_for("a stream to have ended", lambda: len(users.reports()) > 2, timeout=60)
+    victim = worker.pods()[0]["metadata"]["name"]
+    before = engine_id(worker.pod(victim))
+    scene.mark()
+    stop_core(installed, victim)
+    users.stop()
+    incident = worker.wait_incident(180, phase="Closed")
+    assert incident["status"]["outcome"] == "Recovered"
+    assert engine_id(worker.pod(victim)) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "pattern", "sig", "fault"),
+    [
+        ("keepalive", {"VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": "1"}, "EngineCore", "KILL", "EngineDead"),
+        ("frozen-api", {}, "python3 -m fault_engine --port", "STOP", "StalledStream"),
+    ],
+)
+def test_a_dead_core_behind_a_living_server_and_a_frozen_server_are_restarted(
+    installed: Access,
+    make_worker: WorkerFactory,
+    scene: Scene,
+    name: str,
+    env: dict[str, str],
+    pattern: str,
+    sig: str,
+    fault: str,
+) -> None:
+    worker = make_worker(name, replicas=1, env=env)
+    victim = worker.pods()[0]["metadata"]["name"]
+    before = engine_id(worker.pod(victim))
+    scene.mark()
+    signal(installed, NAMESPACE, victim, sig, find(installed, NAMESPACE, victim, pattern))
+    incident = worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
+    worker.wait_in_rotation(1)
+    print(scene.times(victim).row())
+    assert incident["spec"]["fault"] == fault
+    assert incident["status"]["outcome"] == "Recovered"
+    assert engine_id(worker.pod(victim)) != before
+
+
+def test_a_slow_start_is_no_fault_and_not_in_rotation(make_worker: WorkerFactory) -> None:
+    worker = make_worker("slowstart", replicas=1, wait=False, args=("--startup-seconds", "25"))
+    begin = time.time()
+    pods = wait_for("the pod", worker.pods, timeout=60)
+    while time.time() - begin < 20:
+        pods = worker.pods()
+        assert not any(map(in_rotation, pods)), "in rotation before the engine had answered"
+        time.sleep(1)
+    worker.wait_in_rotation(1)
+    assert worker.incidents() == []
+    assert worker.pods()[0]["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def test_sixteen_clients_without_a_fault_raise_nothing(make_worker: WorkerFactory) -> None:
+    worker = make_worker("busy", replicas=1)
+    load = Load(parallel=16, every=0.1, seconds=45, prompt_words=400, max_tokens=64, timeout=60)
+    reports = Traffic.start(worker, "users", ENGINE, load).wait(150)
+    assert len(reports) > 16
+    assert failed(reports) == 0
+    assert worker.incidents() == []
+    assert worker.pods()[0]["status"]["containerStatuses"][0]["restartCount"] == 0

@@ -1,0 +1,79 @@
+"""Kubernetes Events about workers and incidents, for `kubectl describe`.
+
+The record is elsewhere: one that is lost is no loss, so no failure here ever stops a pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from llm_watchdog.api import names
+from llmworker_operator.adapters.errors import KubeError
+from llmworker_operator.adapters.resources import EVENTS
+from llmworker_operator.domain.times import write_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llmworker_operator.adapters.kube import Kube
+
+logger = logging.getLogger(__name__)
+
+QUEUED_MAX: Final = 1000
+NOTE_MAX: Final = 1024
+"""The API server's bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an Event is about."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def event(subject: Subject, *, reason: str, note: str, warning: bool, now: datetime, host: str) -> dict[str, Any]:
+    """Named after its moment, so that two never collide."""
+    about = {"kind": subject.kind, "namespace": subject.namespace, "name": subject.name, "uid": subject.uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{subject.name}.{int(now.timestamp() * 1e6):x}", "namespace": subject.namespace},
+        "involvedObject": {"apiVersion": names.API_VERSION, **about},
+        "reason": reason,
+        "message": note[:NOTE_MAX],
+        "type": "Warning" if warning else "Normal",
+        "firstTimestamp": write_time(now),
+        "lastTimestamp": write_time(now),
+        "count": 1,
+        "source": {"component": names.OPERATOR_FIELD_MANAGER},
+        "reportingComponent": names.OPERATOR_FIELD_MANAGER,
+        "reportingInstance": host,
+    }
+
+
+class EventPoster:
+    """Posts behind the back of the passes: a grant does not wait for an Event, and an outage piles none up."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUED_MAX)
+
+    def post(self, document: dict[str, Any]) -> None:
+        """Beyond the bound it is dropped."""
+        if not self._queue.full():
+            self._queue.put_nowait(document)
+
+    async def post_forever(self) -> None:
+        """Each is tried once."""
+        while True:
+            document = await self._queue.get()
+            try:
+                await self._kube.create(EVENTS, document)
+            except KubeError as error:
+                logger.info("an event was not posted: %s", error.message)

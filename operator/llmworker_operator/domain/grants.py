@@ -1,0 +1,261 @@
+"""Who may take a disruptive step now: budget, hourly limit, cool-down, order. Pure; its memory is the incidents.
+
+A grant that was given counts against the budget until it is withdrawn or its incident closes, never by the clock alone:
+between expiry and withdrawal the watchdog may still claim it, and the API server decides who was first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.incident import Grant
+from llm_watchdog.api.reasons import FaultClass, FindingReason, GrantableStep, Mode, Phase
+from llmworker_operator.domain.record import DISRUPTIVE, IncidentView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from llm_watchdog.api.policy import BudgetPolicy, WatchdogPolicy
+    from llmworker_operator.domain.replica import Replica
+
+GRANT_LIFETIME: Final = timedelta(seconds=30)
+"""A watchdog polls its incident every second or two; one that has not claimed after this long is not there."""
+
+HOUR: Final = timedelta(hours=1)
+
+SERVES_NOTHING: Final = frozenset(
+    {
+        FindingReason.NO_FIRST_TOKEN,
+        FindingReason.TOKEN_GAP,
+        FindingReason.NO_PROGRESS,
+        FindingReason.HEALTH_FAILING,
+        FindingReason.COMPLETIONS_FAILING,
+    }
+)
+"""Findings that mean that no user gets an answer from this replica: its restart costs nothing."""
+
+
+class Refusal(StrEnum):
+    """Why a request waits."""
+
+    BUDGET_IN_USE = "BudgetInUse"
+    HOURLY_LIMIT = "HourlyLimit"
+    COOLDOWN = "Cooldown"
+    REPLICA_BUSY = "ReplicaBusy"
+    LAST_IN_ROTATION = "LastInRotation"
+    OBSERVE_ONLY = "ObserveOnly"
+    RIGHTS_WITHDRAWN = "RightsWithdrawn"
+    NO_STEP = "NoStep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A request that was not granted in this pass."""
+
+    incident: str
+    refusal: Refusal
+    message: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granting:
+    """A request that is granted now."""
+
+    incident: IncidentView
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantDecision:
+    """What to write, what waits and when to look again."""
+
+    granted: tuple[Granting, ...] = ()
+    withdrawn: tuple[IncidentView, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    recheck_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """Running totals while requests are gone through in order."""
+
+    holders: set[str]
+    used: list[datetime]
+    in_rotation: set[str]
+    granted: list[Granting] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+def effective_mode(policy: WatchdogPolicy, fault: str) -> Mode:
+    """The per-class override, or the worker's own mode; an unknown class is only observed."""
+    match fault:
+        case FaultClass.STALLED_STREAM:
+            return policy.detectors.stalled_stream.mode or policy.mode
+        case FaultClass.ENGINE_DEAD:
+            return policy.detectors.engine_dead.mode or policy.mode
+        case _:
+            return Mode.OBSERVE
+
+
+def holders(incidents: Iterable[IncidentView]) -> set[str]:
+    """Pods in granted steps: claimed, or with a grant (also an earlier one) that is not withdrawn yet.
+
+    A pod that is gone counts until its incident is closed as `Lost`, which takes a read of the API server, not of a
+    cache that may lag.
+    """
+    return {i.pod_uid for i in incidents if i.claimed or (i.grant is not None and not i.closed)}
+
+
+def _void(incident: IncidentView, now: datetime) -> bool:
+    """Nobody claimed it in time, or it was given up; or its restart is over, and it must not pass for the next one."""
+    grant = incident.grant
+    if grant is None or incident.closed:
+        return False
+    if incident.outstanding:
+        return grant.expires_at <= now
+    return incident.phase == Phase.OPEN or (incident.phase == Phase.VERIFYING and grant.step in DISRUPTIVE)
+
+
+def restarts(incident: IncidentView) -> list[datetime]:
+    """When this incident took capacity: steps that began, and the grant that no step shows yet."""
+    taken = [step.started_at for step in incident.steps if step.disruptive]
+    if incident.outstanding and incident.grant and incident.grant.step in DISRUPTIVE:
+        taken.append(incident.grant.granted_at)
+    return taken
+
+
+def decide_grants(
+    *,
+    policy: WatchdogPolicy,
+    incidents: Sequence[IncidentView],
+    replicas: Sequence[Replica],
+    now: datetime,
+    rights: bool = True,
+) -> GrantDecision:
+    """Go through the requests in order and grant what the budget allows."""
+    living = {r.uid for r in replicas}
+    ledger = _Ledger(
+        holders=holders(incidents),
+        used=[at for i in incidents for at in restarts(i) if at > now - HOUR],
+        in_rotation={r.uid for r in replicas if r.ready and not r.terminating},
+    )
+    requests = [i for i in incidents if i.awaiting and not i.outstanding and i.pod_uid in living]
+    for incident in sorted(requests, key=_order):
+        _consider(incident, policy, incidents, ledger, now, rights=rights)
+    return GrantDecision(
+        granted=tuple(ledger.granted),
+        withdrawn=tuple(i for i in incidents if _void(i, now)),
+        waiting=tuple(ledger.waiting),
+        recheck_at=_recheck(incidents, ledger, now),
+    )
+
+
+def _order(incident: IncidentView) -> tuple[bool, datetime, str]:
+    silent = incident.restart_requested and incident.reason in SERVES_NOTHING
+    return (not silent, incident.detected_at, incident.name)
+
+
+def _consider(
+    incident: IncidentView,
+    policy: WatchdogPolicy,
+    incidents: Sequence[IncidentView],
+    ledger: _Ledger,
+    now: datetime,
+    *,
+    rights: bool,
+) -> None:
+    refusal = (
+        _not_allowed(incident, policy, rights=rights)
+        or _replica_busy(incident, incidents, ledger)
+        or _over_budget(incident, policy.remediation.budget, ledger, now)
+        or _cooling(incident, policy.remediation.budget, incidents, now)
+        or _last_in_rotation(incident, ledger)
+    )
+    if refusal:
+        ledger.waiting.append(refusal)
+        return
+    step = GrantableStep(str(incident.requested_step))
+    ledger.granted.append(
+        Granting(incident=incident, grant=Grant(step=step, granted_at=now, expires_at=now + GRANT_LIFETIME))
+    )
+    ledger.holders.add(incident.pod_uid)
+    ledger.in_rotation.discard(incident.pod_uid)
+    if step in DISRUPTIVE:
+        ledger.used.append(now)
+
+
+def _not_allowed(incident: IncidentView, policy: WatchdogPolicy, *, rights: bool) -> Waiting | None:
+    if incident.requested_step not in set(GrantableStep):
+        message = f"asks for {incident.requested_step!r}, which is no step that can be granted"
+        return Waiting(incident=incident.name, refusal=Refusal.NO_STEP, message=message)
+    if not rights:
+        message = "the watchdogs' rights are withdrawn"
+        return Waiting(incident=incident.name, refusal=Refusal.RIGHTS_WITHDRAWN, message=message)
+    if Mode.OBSERVE in {incident.mode, effective_mode(policy, incident.fault)}:
+        message = f"mode of {incident.fault} is Observe"
+        return Waiting(incident=incident.name, refusal=Refusal.OBSERVE_ONLY, message=message)
+    return None
+
+
+def _replica_busy(incident: IncidentView, incidents: Sequence[IncidentView], ledger: _Ledger) -> Waiting | None:
+    """Another incident of the same replica is being dealt with: one step at a time cures or does not cure both."""
+    just_granted = {g.incident.name for g in ledger.granted}
+    for other in incidents:
+        if other.pod_uid != incident.pod_uid or other.name == incident.name:
+            continue
+        permitted = (other.outstanding and other.restart_requested) or other.name in just_granted
+        if permitted or (other.under_way and other.begun):
+            message = f"incident {other.name} of the same replica is in a granted step"
+            return Waiting(incident=incident.name, refusal=Refusal.REPLICA_BUSY, message=message)
+    return None
+
+
+def _over_budget(incident: IncidentView, budget: BudgetPolicy, ledger: _Ledger, now: datetime) -> Waiting | None:
+    others = ledger.holders - {incident.pod_uid}
+    if len(others) >= budget.max_unavailable:
+        message = f"{len(others)} of at most {budget.max_unavailable} replicas are in granted steps"
+        return Waiting(incident=incident.name, refusal=Refusal.BUDGET_IN_USE, message=message)
+    if incident.restart_requested and len(ledger.used) >= budget.max_per_hour:
+        freed = sorted(ledger.used)[len(ledger.used) - budget.max_per_hour] + HOUR if budget.max_per_hour else None
+        message = f"{len(ledger.used)} restarts in the last hour, at most {budget.max_per_hour} are allowed"
+        return Waiting(
+            incident=incident.name,
+            refusal=Refusal.HOURLY_LIMIT,
+            message=message,
+            until=freed if freed and freed > now else None,
+        )
+    return None
+
+
+def _cooling(
+    incident: IncidentView, budget: BudgetPolicy, incidents: Sequence[IncidentView], now: datetime
+) -> Waiting | None:
+    if not incident.restart_requested:
+        return None
+    taken = [at for i in incidents if i.pod_uid == incident.pod_uid for at in restarts(i)]
+    if not taken:
+        return None
+    until = max(taken) + timedelta(seconds=budget.cooldown)
+    if until <= now:
+        return None
+    message = f"restarted at {max(taken):%H:%M:%S}, cool-down of {budget.cooldown} until {until:%H:%M:%S}"
+    return Waiting(incident=incident.name, refusal=Refusal.COOLDOWN, message=message, until=until)
+
+
+def _last_in_rotation(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
+    if incident.restart_requested or ledger.in_rotation - {incident.pod_uid}:
+        return None
+    message = "no other replica is in rotation, and this one still produces tokens"
+    return Waiting(incident=incident.name, refusal=Refusal.LAST_IN_ROTATION, message=message)
+
+
+def _recheck(incidents: Sequence[IncidentView], ledger: _Ledger, now: datetime) -> datetime | None:
+    times = [i.grant.expires_at for i in incidents if i.outstanding and i.grant]
+    times += [granted.grant.expires_at for granted in ledger.granted]
+    times += [waiting.until for waiting in ledger.waiting if waiting.until]
+    future = [at for at in times if at > now]
+    return min(future, default=None)

@@ -1,0 +1,159 @@
+"""Writes what was decided about a worker's incidents: grants, withdrawals, the end of lost and of old ones."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from llm_watchdog.api import names
+from llm_watchdog.api.document import encode
+from llm_watchdog.api.reasons import Outcome, Phase
+from llmworker_operator.adapters import resources
+from llmworker_operator.adapters.errors import ConflictError, GoneError
+from llmworker_operator.adapters.events import Subject
+from llmworker_operator.domain.grants import GrantDecision, decide_grants
+from llmworker_operator.domain.retention import Retention, expired, presumably_lost
+from llmworker_operator.domain.times import write_time
+from llmworker_operator.reconcile.precondition import admission_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+    from datetime import datetime, timedelta
+
+    from llmworker_operator.domain.record import IncidentView
+    from llmworker_operator.domain.worker import Worker, WorkerKey
+    from llmworker_operator.reconcile.context import Context
+
+logger = logging.getLogger(__name__)
+
+
+def status_patch(incident: IncidentView, key: WorkerKey, status: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the operator owns in the status; what it leaves out is taken away again."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.INCIDENT_KIND,
+        "metadata": {
+            "name": incident.name,
+            "namespace": key.namespace,
+            "resourceVersion": incident.resource_version,
+        },
+        "status": dict(status),
+    }
+
+
+def decide_for(context: Context, worker: Worker, now: datetime) -> GrantDecision:
+    """From the cache as it is now."""
+    return decide_grants(
+        policy=worker.watchdog,
+        incidents=context.cache.incidents.of(worker.key),
+        replicas=context.cache.replicas.of(worker.key),
+        now=now,
+        rights=not admission_problems(context.cache),
+    )
+
+
+class IncidentWriter:
+    """One pass over the incidents of one worker, whether it still exists or not."""
+
+    def __init__(self, context: Context, key: WorkerKey, now: datetime) -> None:
+        self._context = context
+        self._key = key
+        self._now = now
+        self.conflict = False
+
+    async def grant(self, worker: Worker) -> GrantDecision:
+        """After lost ones were closed: they give their place in the budget back."""
+        decision = decide_for(self._context, worker, self._now)
+        for incident in decision.withdrawn:
+            await self._withdraw(incident)
+        for granting in decision.granted:
+            await self._write(
+                granting.incident, {"grant": encode(granting.grant)}, "granted", granting.grant.step.value
+            )
+        self._context.metrics.waiting(self._key, decision.waiting)
+        return decision
+
+    async def retain(self) -> None:
+        settings = self._context.settings
+        retention = Retention(age=settings.incident_age, per_worker=settings.incidents_per_worker)
+        for incident in expired(self._context.cache.incidents.of(self._key), retention, self._now):
+            uid = incident.uid
+            await self._context.kube.delete(resources.INCIDENTS, self._key.namespace, incident.name, uid=uid)
+            self._context.cache.forget(resources.INCIDENTS, self._key.namespace, incident.name)
+            self._log("removed, too old or too many", incident, "")
+
+    async def close_lost(self) -> None:
+        """Asks the API server before it believes that a pod is gone: the cache may lag, or the pod was detached."""
+        cache = self._context.cache
+        living = {replica.uid for replica in cache.replicas.of(self._key)}
+        for incident in presumably_lost(cache.incidents.of(self._key), living):
+            pod = await self._context.kube.get(resources.PODS, self._key.namespace, incident.pod_name)
+            if pod is not None and pod["metadata"]["uid"] == incident.pod_uid:
+                continue
+            open_for = self._now - incident.detected_at
+            status: dict[str, Any] = {
+                "phase": Phase.CLOSED.value,
+                "outcome": Outcome.LOST.value,
+                "message": f"{incident.message} The replica is gone after {_seconds(open_for)} s.".strip(),
+                "closedAt": write_time(self._now),
+            }
+            if incident.grant:
+                status["grant"] = _grant_document(incident)
+            await self._write(incident, status, "closed", Outcome.LOST.value)
+
+    async def _withdraw(self, incident: IncidentView) -> None:
+        """Taken away outright: leaving it out of an apply would spare what somebody has edited."""
+        body = {"metadata": {"resourceVersion": incident.resource_version}, "status": {"grant": None}}
+        write = self._context.kube.merge(
+            resources.INCIDENTS, self._key.namespace, incident.name, body, subresource="status"
+        )
+        await self._finish(write, incident, "withdrew", incident.grant.step if incident.grant else "")
+
+    async def _write(self, incident: IncidentView, status: Mapping[str, Any], what: str, detail: str) -> None:
+        manifest = status_patch(incident, self._key, status)
+        write = self._context.kube.apply(resources.INCIDENTS, manifest, subresource="status")
+        await self._finish(write, incident, what, detail)
+
+    async def _finish(self, write: Awaitable[dict[str, Any]], incident: IncidentView, what: str, detail: str) -> None:
+        try:
+            answer = await write
+        except (ConflictError, GoneError) as error:
+            self.conflict = True
+            self._log(f"conflict, not {what}", incident, f"{detail}: {error.message}")
+            return
+        self._context.cache.put(resources.INCIDENTS, answer)
+        self._context.metrics.incident_written(what, detail)
+        self._log(what, incident, detail)
+        namespace = self._key.namespace
+        subject = Subject(kind=names.INCIDENT_KIND, namespace=namespace, name=incident.name, uid=incident.uid)
+        self._context.tell(subject, what.capitalize(), f"{what} {detail}")
+
+    def _log(self, what: str, incident: IncidentView, detail: str) -> None:
+        logger.info(
+            "%s %s",
+            what,
+            detail,
+            extra={
+                "namespace": self._key.namespace,
+                "worker": self._key.name,
+                "incident": incident.name,
+                "pod": incident.pod_name,
+                "fault": incident.fault,
+                "reason": incident.reason,
+            },
+        )
+
+
+def _seconds(duration: timedelta) -> int:
+    return round(duration.total_seconds())
+
+
+def _grant_document(incident: IncidentView) -> dict[str, str]:
+    grant = incident.grant
+    if grant is None:
+        return {}
+    return {
+        "step": grant.step,
+        "grantedAt": write_time(grant.granted_at),
+        "expiresAt": write_time(grant.expires_at),
+    }

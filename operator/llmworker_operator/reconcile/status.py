@@ -1,0 +1,147 @@
+"""From the outcomes of a pass to the worker's status, written once and only if it differs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_watchdog.api import names
+from llm_watchdog.api.reasons import RestartMethod
+from llmworker_operator.adapters import resources
+from llmworker_operator.adapters.errors import ConflictError, GoneError
+from llmworker_operator.adapters.events import Subject
+from llmworker_operator.domain.conditions import ConditionType, dated, unreadable, worker_status
+from llmworker_operator.domain.facts import Facts, Stall, StallReason
+from llmworker_operator.domain.grants import Refusal
+from llmworker_operator.domain.rollout import read_rollout
+from llmworker_operator.reconcile.incidents import decide_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from llmworker_operator.domain.snapshot import Snapshot
+    from llmworker_operator.domain.watchdog_update import UpdateDecision
+    from llmworker_operator.domain.worker import UnreadableWorker, Worker
+    from llmworker_operator.reconcile.children import Outcome
+    from llmworker_operator.reconcile.context import Context
+
+logger = logging.getLogger(__name__)
+
+RESTART_REMEDY = (
+    "it takes a kubelet of at least 1.36, or the engine's liveness probe left to the operator, "
+    "and a restartMethod that fits"
+)
+
+TOLD = frozenset({ConditionType.STALLED.value, ConditionType.DEGRADED.value, ConditionType.REMEDIATION_HELD.value})
+
+
+def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: UpdateDecision) -> Facts:
+    """The cache is read again: it has what this pass wrote."""
+    worker = snapshot.worker
+    held, held_reason = _held(context, snapshot)
+    stalls = list(children.stalls)
+    if snapshot.admission_problems:
+        message = f"the watchdogs have no rights: {'; '.join(snapshot.admission_problems)}"
+        stalls.append(Stall(reason=StallReason.ADMISSION_POLICY, message=message))
+    live = context.cache.children[resources.DEPLOYMENTS].get(worker.key.namespace, worker.key.name)
+    return Facts(
+        worker=worker,
+        replicas=context.cache.replicas.of(worker.key),
+        incidents=context.cache.incidents.of(worker.key),
+        rollout=read_rollout(live.document if live else None),
+        stalls=stalls,
+        waits="children of a deleted worker of this name are being collected" if children.wait else "",
+        held=held,
+        held_reason=held_reason,
+        degraded=update.problem,
+        degraded_reason="WatchdogUpdateFailed" if update.problem else "",
+    )
+
+
+def _held(context: Context, snapshot: Snapshot) -> tuple[str, str]:
+    """Waiting for its turn is ordinary; these are not."""
+    if snapshot.admission_problems:
+        return "no rights without the admission policies", StallReason.ADMISSION_POLICY.value
+    unavailable = [
+        r.name
+        for r in context.cache.replicas.of(snapshot.worker.key)
+        if r.restart_method == RestartMethod.UNAVAILABLE and not r.terminating
+    ]
+    decision = decide_for(context, snapshot.worker, snapshot.now)
+    limited = [w for w in decision.waiting if w.refusal is Refusal.HOURLY_LIMIT]
+    if limited:
+        return f"{limited[0].message}; {len(limited)} requests wait", Refusal.HOURLY_LIMIT.value
+    if unavailable:
+        message = f"no way to restart {', '.join(sorted(unavailable))}: {RESTART_REMEDY}"
+        return message, "RestartUnavailable"
+    return "", ""
+
+
+async def write_status(context: Context, facts: Facts, now: datetime) -> None:
+    selector = f"{names.LABEL_WORKER}={facts.worker.key.name}"
+    await _write(context, facts.worker, worker_status(facts, selector, now))
+
+
+async def write_unreadable(context: Context, worker: UnreadableWorker, now: datetime) -> None:
+    previous = worker.status.get("conditions") or ()
+    conditions = dated(unreadable(worker.problem), previous, worker.generation, now)
+    kept = {key: value for key, value in worker.status.items() if key in {"replicas", "readyReplicas", "selector"}}
+    await _write(context, worker, {**kept, "observedGeneration": worker.generation, "conditions": conditions})
+
+
+async def _write(context: Context, worker: Worker | UnreadableWorker, status: Mapping[str, Any]) -> None:
+    if status == worker.status:
+        return
+    manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.WORKER_KIND,
+        "metadata": {"name": worker.key.name, "namespace": worker.key.namespace, "uid": worker.uid},
+        "status": status,
+    }
+    try:
+        answer = await context.kube.apply(resources.WORKERS, manifest, subresource="status")
+    except (ConflictError, GoneError):
+        return
+    context.cache.put(resources.WORKERS, answer)
+    for change in transitions(worker.status, status):
+        _say(context, worker, change)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A condition that is not as it was."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Transition]:
+    """By status and reason; numbers in a message change all the time."""
+    old = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
+    new = {c["type"]: c for c in after["conditions"]}
+    changed = [
+        Transition(type=kind, status=c["status"], reason=c["reason"], message=c["message"])
+        for kind, c in new.items()
+        if old.get(kind) != (c["status"], c["reason"])
+    ]
+    gone = [
+        Transition(type=kind, status="absent", reason="Over", message="") for kind in sorted(old.keys() - new.keys())
+    ]
+    return changed + gone
+
+
+def _say(context: Context, worker: Worker | UnreadableWorker, change: Transition) -> None:
+    """A line for each; an Event for what a person may have to act on."""
+    extra = {"namespace": worker.key.namespace, "worker": worker.key.name, "reason": change.reason}
+    logger.info("condition %s is %s", change.type, change.status, extra={**extra, "detail": change.message})
+    if change.type not in TOLD:
+        return
+    over = change.status == "absent"
+    reason = f"{change.type}Over" if over else change.reason
+    note = f"no longer {change.type}" if over else f"{change.type}: {change.message}"
+    subject = Subject(kind=names.WORKER_KIND, namespace=worker.key.namespace, name=worker.key.name, uid=worker.uid)
+    context.tell(subject, reason, note, warning=not over)

@@ -1,0 +1,153 @@
+"""The policy document: the engine to watch, and `spec.watchdog` of an LLMWorker with every default filled in.
+
+These dataclasses are the one definition: the CRD's schema is tied to them by a drift test, the operator validates
+through them at its border, the watchdog reads them from the ConfigMap. Field names are camelCase in documents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from llm_watchdog.api.reasons import Mode, RestartMethod, Rung
+from llm_watchdog.api.seconds import Seconds
+
+
+class EngineType(StrEnum):
+    """Names a dialect."""
+
+    VLLM = "vllm"
+    OPENAI = "openai"
+
+
+class EngineTask(StrEnum):
+    """What a canary may ask for."""
+
+    GENERATE = "Generate"
+    EMBED = "Embed"
+    NONE = "None"
+
+
+class ProbeCost(StrEnum):
+    """`Metered`: somebody is billed for each token, so a canary is sent on suspicion only."""
+
+    FREE = "Free"
+    METERED = "Metered"
+
+
+class RestartMethodChoice(StrEnum):
+    """`spec.watchdog.remediation.restartMethod`."""
+
+    AUTO = "Auto"
+    ALL_CONTAINERS = RestartMethod.ALL_CONTAINERS.value
+    LIVENESS_PROBE = RestartMethod.LIVENESS_PROBE.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTarget:
+    """The engine as the watchdog needs to know it. A port, never a host: it talks to its own pod only."""
+
+    type: EngineType
+    task: EngineTask = EngineTask.GENERATE
+    probe_cost: ProbeCost = ProbeCost.FREE
+    port: int = 8000
+    model: str | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryPolicy:
+    """The watchdog's own generation request (invariant 8: at most one outstanding, capped tokens)."""
+
+    interval: Seconds = Seconds(2)
+    """Between canaries while nobody else is being served. With the 5 s first-token deadline it keeps the worst case
+    of hang to out-of-rotation under 8 s."""
+    busy_interval: Seconds = Seconds(30)
+    """Between canaries while users' bytes move: keeps the cost under 0.1 % of the engine's tokens."""
+    timeout: Seconds = Seconds(10)
+    """A canary without an end is cancelled on the server after this long, and the next one is sent."""
+    max_tokens: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StalledStreamPolicy:
+    """Thresholds of `StalledStream`. `deadline`s move a replica out of rotation, `restart_deadline`s allow a kill."""
+
+    mode: Mode | None = None
+    first_token_deadline: Seconds = Seconds(5)
+    """No token on a canary of a seen shape, alone in the engine."""
+    restart_deadline: Seconds = Seconds(20)
+    """The same, sustained over at least two canaries."""
+    busy_deadline: Seconds = Seconds(10)
+    """With users connected, no byte and no counter moving: a kernel compile looks alike, so slower."""
+    busy_restart_deadline: Seconds = Seconds(100)
+    """Kernel compiles of up to 70 s are healthy (dynamo#14735)."""
+    token_gap_deadline: Seconds = Seconds(5)
+    """Between two tokens of a canary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineDeadPolicy:
+    """Thresholds of `EngineDead`: the server answers, and what it answers is 5xx."""
+
+    mode: Mode | None = None
+    deadline: Seconds = Seconds(2)
+    restart_deadline: Seconds = Seconds(10)
+    """vLLM ends by itself within 5 s of its engine's death unless told to stay; leave it that time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorsPolicy:
+    """One entry per fault class."""
+
+    stalled_stream: StalledStreamPolicy = field(default_factory=StalledStreamPolicy)
+    engine_dead: EngineDeadPolicy = field(default_factory=EngineDeadPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPolicy:
+    """How much of a worker may be in granted steps, enforced by the operator."""
+
+    max_unavailable: int = 1
+    max_per_hour: int = 4
+    cooldown: Seconds = Seconds(60)
+    """Between two grants for the same replica."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaddersPolicy:
+    """Replaces the default ladder of a fault class, mildest rung first."""
+
+    stalled_stream: list[Rung] | None = None
+    engine_dead: list[Rung] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemediationPolicy:
+    """How a fault is dealt with."""
+
+    budget: BudgetPolicy = field(default_factory=BudgetPolicy)
+    restart_method: RestartMethodChoice = RestartMethodChoice.AUTO
+    drain_timeout: Seconds = Seconds(30)
+    """How long requests in flight may go on before a restart, as long as their bytes move."""
+    startup_timeout: Seconds = Seconds(1800)
+    """After a restart: a model load of 10 minutes is normal, one that takes longer than this is not cured."""
+    ladders: LaddersPolicy = field(default_factory=LaddersPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchdogPolicy:
+    """`spec.watchdog`. `LLMWorker` manifests may leave out everything in it."""
+
+    mode: Mode = Mode.ENFORCE
+    canary: CanaryPolicy = field(default_factory=CanaryPolicy)
+    detectors: DetectorsPolicy = field(default_factory=DetectorsPolicy)
+    remediation: RemediationPolicy = field(default_factory=RemediationPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The document in the ConfigMap."""
+
+    engine: EngineTarget
+    watchdog: WatchdogPolicy = field(default_factory=WatchdogPolicy)

@@ -1,0 +1,101 @@
+"""When to look again. Cheap looks are frequent; a canary costs tokens: rare while users' streams prove life."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.policy import EngineTask, ProbeCost
+from llm_watchdog.core.observations import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryOutcome
+from llm_watchdog.core.progress import generation_rate
+
+if TYPE_CHECKING:
+    from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy
+    from llm_watchdog.core.observations import CanaryObservation
+    from llm_watchdog.core.window import Window
+
+SOCKETS_SECONDS: Final = 1.0
+STATE_SECONDS: Final = 2.0
+ATTENTIVE_SECONDS: Final = 2.0
+"""Between metrics pages, and health checks, while somebody is served, something is suspected, or it sleeps."""
+METRICS_IDLE_SECONDS: Final = 10.0
+HEALTH_IDLE_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 1.0
+"""After a canary that failed at once."""
+MOVING_SECONDS: Final = 3.0
+"""Streams moved this recently: users prove that the engine generates."""
+COUNTED_SECONDS: Final = 5.0
+"""The same by token counters, which are read every other second while somebody is served."""
+USERS_TOKENS_PER_SECOND: Final = 20.0
+"""More than our canaries can cause."""
+SILENT_FOR_SUSPICION_SECONDS: Final = 1.0
+
+_FAILED_AT_ONCE: Final = frozenset(
+    {CanaryOutcome.SERVER_ERROR, CanaryOutcome.ERROR_IN_STREAM, CanaryOutcome.INCOMPLETE, CanaryOutcome.NOT_SENT}
+)
+
+
+def canary_due_at(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> float | None:
+    """When the next canary may start, given that none is outstanding; None while none may."""
+    if target.task is not EngineTask.GENERATE or window.asleep:
+        return None
+    if not window.canaries:
+        return now
+    if target.probe_cost is ProbeCost.METERED and window.answered and not _needs_a_canary(window, policy, now):
+        return None
+    if users_are_moving(window, now):
+        return window.canaries[-1].started_at + policy.canary.busy_interval
+    return _after(window.canaries[-1], policy, now)
+
+
+def _after(newest: CanaryObservation, policy: WatchdogPolicy, now: float) -> float:
+    if newest.outcome in SILENT_OUTCOMES:
+        return now
+    return newest.started_at + (RETRY_SECONDS if newest.outcome in _FAILED_AT_ONCE else policy.canary.interval)
+
+
+def metrics_interval(window: Window, now: float) -> float:
+    """Seconds between two metrics pages."""
+    attentive = window.asleep or is_suspicious(window, now) or _has_company(window)
+    return ATTENTIVE_SECONDS if attentive else METRICS_IDLE_SECONDS
+
+
+def health_interval(window: Window, now: float) -> float:
+    """Seconds between two looks at the health endpoint."""
+    return ATTENTIVE_SECONDS if is_suspicious(window, now) else HEALTH_IDLE_SECONDS
+
+
+def is_suspicious(window: Window, now: float) -> bool:
+    """The newest canary has waited for more than a moment, or failed."""
+    newest = next((c for c in reversed(window.canaries) if c.outcome not in NO_EVIDENCE_OUTCOMES), None)
+    if newest is None:
+        return False
+    if newest.outcome in SILENT_OUTCOMES:
+        return newest.tokens == 0 and now - newest.started_at >= SILENT_FOR_SUSPICION_SECONDS
+    return newest.outcome in _FAILED_AT_ONCE
+
+
+def users_are_moving(window: Window, now: float) -> bool:
+    """Users' answers moved a moment ago, by their sockets or by the engine's token counter."""
+    newest = window.traffic[-1] if window.traffic else None
+    if newest is not None and any(t.streaming and now - t.at <= MOVING_SECONDS for t in window.traffic[-3:]):
+        return True
+    if len(window.metrics) < 2:  # noqa: PLR2004
+        return False
+    before, after = window.metrics[-2:]
+    if before.reading is None or after.reading is None or now - after.at > COUNTED_SECONDS:
+        return False
+    return generation_rate(before.reading, after.reading, after.at - before.at) > USERS_TOKENS_PER_SECOND
+
+
+def _has_company(window: Window) -> bool:
+    return any(not t.readable or t.asked or t.outstanding for t in window.traffic[-5:])
+
+
+def _needs_a_canary(window: Window, policy: WatchdogPolicy, now: float) -> bool:
+    """The last canary left a question open, or somebody was served since then and nothing has moved for a while."""
+    newest = window.canaries[-1]
+    if newest.outcome is not CanaryOutcome.SUCCEEDED:
+        return True
+    served_at = max((t.at for t in window.traffic if t.outstanding), default=newest.started_at)
+    life = newest.started_at if window.last_life_at is None else window.last_life_at
+    return served_at > newest.started_at and now - life >= policy.detectors.stalled_stream.busy_deadline

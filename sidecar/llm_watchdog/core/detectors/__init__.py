@@ -1,0 +1,22 @@
+"""Detectors: one pure function and one file per fault class, in the order in which their findings are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.core.detectors.engine_dead import engine_dead
+from llm_watchdog.core.detectors.stalled_stream import stalled_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_watchdog.api.policy import DetectorsPolicy, EngineTarget
+    from llm_watchdog.core.findings import Finding
+    from llm_watchdog.core.window import Window
+
+    Detector = Callable[[Window, EngineTarget, DetectorsPolicy, float], Finding | None]
+
+DETECTORS: Final[tuple[Detector, ...]] = (
+    engine_dead,  # answers, with errors
+    stalled_stream,  # does not answer
+)

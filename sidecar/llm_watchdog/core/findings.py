@@ -1,0 +1,47 @@
+"""What detection hands to remediation: findings and the verdict over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_watchdog.api.reasons import FaultClass, FindingReason, UnknownReason, VerdictState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """One observation that a finding rests on; `at` is monotonic seconds."""
+
+    at: float
+    kind: str
+    """`Canary`, `Metrics`, `Health`, `Load`, `Sockets` or `State`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A detector's answer. `state` says how far the evidence goes: `Suspect` moves traffic, `Faulty` may kill."""
+
+    fault: FaultClass
+    reason: FindingReason
+    state: VerdictState
+    message: str
+    since: float
+    """Monotonic seconds: begin of the evidence, for example the start of the first silent canary."""
+    silent: bool
+    """The replica produces nothing for anybody, so taking it out of rotation costs nothing."""
+    signs: tuple[Sign, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The state of the replica now. `findings` is empty unless the state is `Suspect` or `Faulty`."""
+
+    state: VerdictState
+    at: float
+    message: str
+    findings: tuple[Finding, ...] = ()
+    unknown: UnknownReason | None = None
+    last_healthy_at: float | None = None
+    """Monotonic seconds of the last positive sign of health (a token for a canary, progress on users' streams)."""
+    last_canary_passed_at: float | None = None
+    """Begin of the newest canary that got its tokens: proof must have begun after the step it proves."""

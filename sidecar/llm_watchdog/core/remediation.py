@@ -1,0 +1,240 @@
+"""The life of one incident, one look at a time: `advance` says where it stands next and what is to be done.
+
+Level-triggered: every stage is left only for reasons that can be seen again after a crash. Rungs that restart are in
+`remediation_restart`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from llm_watchdog.api.incident import EVIDENCE_MAX, Evidence, Step
+from llm_watchdog.api.reasons import (
+    GrantableStep,
+    Mode,
+    Outcome,
+    Phase,
+    RestartMethod,
+    Rung,
+    StepOutcome,
+    VerdictState,
+)
+from llm_watchdog.core.case import Case, Order, Stage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llm_watchdog.core.findings import Finding
+    from llm_watchdog.core.situation import Situation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """`case` is to be in the journal before `restart` is carried out."""
+
+    case: Case
+    restart: Order | None = None
+
+
+def look(case: Case, situation: Situation, *, lead: bool) -> Case:
+    """What may be noted at any stage: the finding's return, its text, that it left rotation, and when."""
+    finding = situation.finding(case.fault)
+    if case.closed or situation.verdict.state is VerdictState.UNKNOWN:
+        return case
+    if finding is None:
+        return replace(case, present=False)
+    if not case.present:
+        case = replace(case, present=True).with_status(occurrences=case.status.occurrences + 1)
+    if finding.reason is not case.status.reason:
+        case = case.with_status(reason=finding.reason, message=finding.message)
+    enforced = situation.modes.of(case.fault) is Mode.ENFORCE
+    if case.left != (enforced and (case.left or (lead and finding.silent))):
+        case = replace(case, left=not case.left)
+    return case
+
+
+def note_departure(case: Case, situation: Situation) -> Case:
+    """When the API server showed the replica out of rotation for the first time."""
+    gate = situation.gate
+    if not case.left or case.status.out_of_rotation_at is not None or gate is None or gate.in_rotation:
+        return case
+    return case.with_status(out_of_rotation_at=gate.since)
+
+
+def healed_since(case: Case, since: datetime, situation: Situation) -> datetime | None:
+    """A proof of health that began later; never while a finding of this class stands."""
+    if situation.finding(case.fault) is not None:
+        return None
+    return situation.proved_after(since)
+
+
+def watch(case: Case, situation: Situation) -> Decision:
+    """The finding stands and nothing has begun."""
+    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
+        return Decision(case=close_untouched(case, situation))
+    if situation.finding(case.fault) is None:
+        return Decision(case=case)
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        return Decision(case=_describe(case, situation))
+    return Decision(case=_begin(case, situation))
+
+
+def _begin(case: Case, situation: Situation) -> Case:
+    if case.incident.spec.mode is Mode.OBSERVE:
+        message = "The mode is Enforce now: a new incident goes on from here."
+        return close(case, Outcome.OBSERVED, situation, message)
+    if not case.left:
+        return ask(case, GrantableStep.LEAVE_ROTATION)
+    return begin_rung(case, situation) if situation.faulty(case.fault) else case
+
+
+def _describe(case: Case, situation: Situation) -> Case:
+    """Observe: write down what would have been done, once."""
+    if case.was_observed or not situation.faulty(case.fault):
+        return case
+    dry = [
+        Step(
+            step=rung,
+            started_at=situation.now,
+            finished_at=situation.now,
+            outcome=StepOutcome.DRY_RUN,
+            proof="mode is Observe: this rung would have come next unless the one before it had helped",
+        )
+        for rung in case.ladder
+    ]
+    return case.with_status(steps=[*case.status.steps, *dry])
+
+
+def begin_rung(case: Case, situation: Situation) -> Case:
+    """Write down the next rung, or ask for the permission that it needs."""
+    rung = case.next_rung
+    match rung:
+        case Rung.DRAIN:
+            return replace(case.begin_step(rung, situation.now), stage=Stage.DRAINING)
+        case Rung.RESTART:
+            if situation.restart_method is not RestartMethod.UNAVAILABLE:
+                return ask(case, GrantableStep.RESTART)
+            passed_over = case.begin_step(rung, situation.now).judge_step(
+                StepOutcome.UNAVAILABLE, "no restart method works in this pod", situation.now
+            )
+            return begin_rung(replace(passed_over, rung=case.rung + 1), situation)
+        case Rung.QUARANTINE:
+            held = case.begin_step(rung, situation.now).judge_step(
+                StepOutcome.SUCCEEDED, "held out of rotation for a person", situation.now
+            )
+            return close(held, Outcome.QUARANTINED, situation, "Quarantined: the ladder is used up.")
+        case _:
+            assert_never(rung)
+
+
+def ask(case: Case, step: GrantableStep) -> Case:
+    """Ask the operator."""
+    return replace(case, stage=Stage.AWAITING).with_status(phase=Phase.AWAITING_GRANT, requested_step=step)
+
+
+def drain(case: Case, situation: Situation) -> Decision:
+    """Out of rotation, wait for what is in flight, as long as it moves."""
+    finding = situation.finding(case.fault)
+    since = case.status.steps[-1].started_at
+    ended = drained(situation, silent=finding is not None and finding.silent, since=since)
+    if ended is None:
+        return Decision(case=case)
+    outcome, proof = ended
+    # The phase stays: a drain that needed no grant must not look like a granted step to the budget.
+    return Decision(case=replace(case.judge_step(outcome, proof, situation.now), stage=Stage.VERIFYING))
+
+
+def drained(situation: Situation, *, silent: bool, since: datetime) -> tuple[StepOutcome, str] | None:
+    """How a drain that began at `since` ended; None while it goes on."""
+    traffic = situation.traffic
+    waited = (situation.now - since).total_seconds()
+    if silent:
+        return StepOutcome.SUCCEEDED, "nobody is being served, so there was nothing to wait for"
+    if traffic.in_flight == 0:
+        return StepOutcome.SUCCEEDED, f"no request in flight after {waited:.1f} s"
+    if waited >= situation.policy.remediation.drain_timeout:
+        left = "an unknown number of" if traffic.in_flight is None else traffic.in_flight
+        return StepOutcome.TIMED_OUT, f"{left} requests in flight after {waited:.1f} s"
+    return None
+
+
+def verify(case: Case, situation: Situation) -> Decision:
+    """A step ended: proven, refuted, or not known yet."""
+    step = case.status.steps[-1]
+    ended = step.finished_at or step.started_at
+    proved = healed_since(case, ended, situation)
+    if proved is not None:
+        return Decision(case=_recovered(case, proved, situation))
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        return Decision(case=case)
+    if step.step is not Rung.RESTART or step.outcome is not None:
+        return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
+    if situation.faulty(case.fault, since=ended):
+        finding = situation.finding(case.fault)
+        why = f"the fault is back: {finding.message}" if finding else "the fault is back"
+        return Decision(case=_next_rung(case.judge_step(StepOutcome.FAILED, why, situation.now), situation))
+    limit = situation.policy.remediation.startup_timeout
+    if situation.now - ended >= timedelta(seconds=limit):
+        why = f"no canary passed within {limit:.0f} s"
+        return Decision(case=_next_rung(case.judge_step(StepOutcome.TIMED_OUT, why, situation.now), situation))
+    return Decision(case=case)
+
+
+def _next_rung(case: Case, situation: Situation) -> Case:
+    return begin_rung(replace(case, rung=case.rung + 1, order=None), situation)
+
+
+def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:
+    last = case.status.steps[-1]
+    proof = f"canary that began {(proved - (last.finished_at or proved)).total_seconds():.1f} s after the step passed"
+    if last.outcome is None:
+        case = case.judge_step(StepOutcome.SUCCEEDED, proof, situation.now)
+    return close(_timed(case, situation), Outcome.RECOVERED, situation, f"Recovered by {last.step}: {proof}.")
+
+
+def _timed(case: Case, situation: Situation) -> Case:
+    recovery = (situation.now - case.incident.spec.detected_at).total_seconds()
+    return case.with_status(time_to_recover_seconds=round(recovery, 3))
+
+
+def close_untouched(case: Case, situation: Situation) -> Case:
+    """Healthy again while no step was under way."""
+    if case.restarted:
+        return close(_timed(case, situation), Outcome.RECOVERED, situation, "Healthy again after the last restart.")
+    if case.was_observed or situation.modes.of(case.fault) is Mode.OBSERVE:
+        return close(case, Outcome.OBSERVED, situation, "Healthy again; mode Observe, nothing was done.")
+    return close(case, Outcome.SELF_HEALED, situation, "Healthy again before a restart began.")
+
+
+def close(case: Case, outcome: Outcome, situation: Situation, message: str) -> Case:
+    """The end of it."""
+    ended = case.with_status(
+        phase=Phase.CLOSED,
+        outcome=outcome,
+        requested_step=None,
+        closed_at=situation.now,
+        message=and_then(case, message),
+    )
+    return replace(ended, stage=Stage.CLOSED)
+
+
+def and_then(case: Case, sentence: str) -> str:
+    """The record's message, and one more sentence."""
+    so_far = case.status.message.rstrip(".")
+    return f"{so_far}. {sentence}" if so_far else sentence
+
+
+def more_evidence(case: Case, finding: Finding, situation: Situation) -> Case:
+    """Add what was seen since the last entry; keep the first half and the last half of what is allowed."""
+    newest = max((entry.at for entry in case.status.evidence), default=None)
+    seen = [Evidence(at=situation.when(sign.at), kind=sign.kind, message=sign.message) for sign in finding.signs]
+    # A microsecond's slack: the same sign, converted from the monotonic clock at another instant.
+    slack = timedelta(milliseconds=5)
+    added = [entry for entry in seen if newest is None or entry.at > newest + slack]
+    evidence = [*case.status.evidence, *added]
+    if len(evidence) > EVIDENCE_MAX:
+        half = EVIDENCE_MAX // 2
+        evidence = [*evidence[:half], *evidence[-half:]]
+    return case.with_status(evidence=evidence) if added else case

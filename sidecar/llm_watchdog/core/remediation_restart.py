@@ -1,0 +1,221 @@
+"""The rung that kills: ask, claim, order, and find out whether the engine really is a new one.
+
+Nothing here restarts on doubt: the verdict must be `Faulty` in the very pass that gives the order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.reasons import GrantableStep, Mode, Outcome, Phase, RestartMethod, Rung, StepOutcome
+from llm_watchdog.core.case import Case, EngineMark, Order, Stage, engine_is_new
+from llm_watchdog.core.remediation import Decision, and_then, ask, begin_rung, close, close_untouched, healed_since
+from llm_watchdog.core.situation import OrderState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llm_watchdog.api.incident import Incident
+    from llm_watchdog.core.situation import Situation
+
+UNREACHABLE_FOR: Final = timedelta(seconds=30)
+"""Invariant 4: how long the API server must have been gone before a replica helps itself, jitter not counted."""
+
+NEW_ENGINE_WITHIN: Final = timedelta(seconds=30)
+"""An engine that is still the old one after this long was not restarted. In place it takes about 3 s."""
+
+
+def await_grant(case: Case, situation: Situation) -> Decision:
+    """Asked; for as long as the API server is up, however long the operator is not."""
+    left = _no_longer_wanted(case, situation)
+    if left is not None:
+        return Decision(case=left)
+    if case.status.requested_step is GrantableStep.LEAVE_ROTATION:
+        return Decision(case=_await_leave(case, situation))
+    return Decision(case=_await_restart(case, situation) if situation.faulty(case.fault) else case)
+
+
+def _await_leave(case: Case, situation: Situation) -> Case:
+    if case.left:
+        return _watch_again(case)
+    granted = _granted(case, GrantableStep.LEAVE_ROTATION, situation)
+    return _claim(case, granted) if granted and situation.finding(case.fault) is not None else case
+
+
+def _await_restart(case: Case, situation: Situation) -> Case:
+    granted = _granted(case, GrantableStep.RESTART, situation)
+    if granted:
+        return _claim(case.begin_step(Rung.RESTART, situation.now), granted)
+    if help_yourself(case, situation):
+        return _ungranted(case.begin_step(Rung.RESTART, situation.now), situation)
+    return case
+
+
+def claim(case: Case, situation: Situation) -> Decision:
+    """The claiming write is under way (the recorder repeats it); the API server's own copy says how it went."""
+    step = case.status.requested_step
+    view = situation.views.get(case.name)
+    if view is not None and view.phase is Phase.ACTING:
+        if step is GrantableStep.LEAVE_ROTATION:
+            return Decision(case=replace(case, stage=Stage.WATCHING, left=True).with_status(requested_step=None))
+        return Decision(case=replace(case, stage=Stage.CLAIMED).with_status(requested_step=None))
+    if view is not None and view.grant is None:
+        return Decision(case=_unclaimed(case))
+    if step is GrantableStep.RESTART and help_yourself(case, situation):
+        return Decision(case=_ungranted(case, situation))
+    return Decision(case=case)
+
+
+def act(case: Case, situation: Situation) -> Decision:
+    """Permitted. The order is given in a pass that sees the fault, with the replica out of rotation, or not at all."""
+    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
+        undone = case.judge_step(StepOutcome.FAILED, "not carried out: a canary passed before it began", situation.now)
+        return Decision(case=close_untouched(undone, situation))
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        undone = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
+        return Decision(case=_watch_again(undone))
+    if case.ungranted and not _may_help_itself(case, situation):
+        return Decision(case=_unclaimed(replace(case, ungranted=False)))
+    method = situation.restart_method
+    if method is RestartMethod.UNAVAILABLE:
+        return Decision(case=_passed_over(case, situation))
+    if method is None or not _clear_to_restart(case, situation):
+        return Decision(case=case)
+    return _order(case, method, situation)
+
+
+def _clear_to_restart(case: Case, situation: Situation) -> bool:
+    """Seen to be faulty now, out of rotation as the API server shows it (unless it is gone), on durable record."""
+    gate = situation.gate
+    departed = _is_gone(situation) or (gate is not None and not gate.in_rotation)
+    return departed and situation.journal_durable and situation.faulty(case.fault)
+
+
+def _order(case: Case, method: RestartMethod, situation: Situation) -> Decision:
+    number = sum(step.step is Rung.RESTART for step in case.status.steps)
+    stamp = int(situation.now.timestamp() * 1000)
+    order = Order(id=f"{case.name}-{number}-{stamp}", incident=case.name, at=situation.now, method=method)
+    acting = (situation.now - case.incident.spec.detected_at).total_seconds()
+    if case.status.time_to_act_seconds is None:
+        case = case.with_status(time_to_act_seconds=round(acting, 3))
+    return Decision(case=replace(case, stage=Stage.ORDERED, order=order, engine=situation.engine), restart=order)
+
+
+def await_new_engine(case: Case, situation: Situation) -> Decision:
+    """Ordered. Never ordered again from here: without a new engine the step has failed."""
+    order, now = case.order, situation.now
+    if order is None:
+        return Decision(case=replace(case, stage=Stage.CLAIMED))
+    refused = situation.refused_at is not None and situation.refused_at > order.at
+    if engine_is_new(case.engine or EngineMark(), situation.engine, refused_since=refused):
+        ended = case.finish_step(now).with_status(phase=Phase.VERIFYING)
+        return Decision(case=replace(ended, stage=Stage.VERIFYING, restarted=True))
+    return Decision(case=_unanswered(case, order, situation))
+
+
+def _unanswered(case: Case, order: Order, situation: Situation) -> Case:
+    """Still the old engine, as far as can be seen."""
+    answer = situation.order
+    if answer is None:
+        return case
+    if answer.state is OrderState.ABSENT:
+        return replace(case, stage=Stage.CLAIMED, order=None)
+    if answer.state is OrderState.REFUSED:
+        return _failed(case, f"refused: {answer.message}", situation)
+    if situation.now - max(order.at, situation.process_started_at) >= NEW_ENGINE_WITHIN:
+        why = f"the engine is still the same one {(situation.now - order.at).total_seconds():.0f} s after the order"
+        return _failed(case, why, situation)
+    return case
+
+
+def _may_help_itself(case: Case, situation: Situation) -> bool:
+    """Still: the API server is gone, and what is seen of the fault (if anything is seen now) is silence."""
+    finding = situation.finding(case.fault)
+    return _is_gone(situation) and (finding is None or finding.silent)
+
+
+def help_yourself(case: Case, situation: Situation) -> bool:
+    """The one exception to asking: nothing is served here, the API server is gone, and not again so soon."""
+    finding = situation.finding(case.fault)
+    if finding is None or not finding.silent or not situation.faulty(case.fault):
+        return False
+    cooldown = timedelta(seconds=situation.policy.remediation.budget.cooldown)
+    rested = situation.last_restart_at is None or situation.now - situation.last_restart_at >= cooldown
+    return rested and _is_gone(situation, jitter=True)
+
+
+def _is_gone(situation: Situation, *, jitter: bool = False) -> bool:
+    """The API server, for long enough."""
+    since = situation.api_unreachable_since
+    patience = UNREACHABLE_FOR + situation.jitter if jitter else UNREACHABLE_FOR
+    return since is not None and situation.now - since >= patience
+
+
+def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
+    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
+        return close_untouched(case, situation)
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        return _watch_again(case)
+    if case.status.requested_step is GrantableStep.RESTART and situation.restart_method is RestartMethod.UNAVAILABLE:
+        return begin_rung(case, situation)
+    return None
+
+
+def _granted(case: Case, step: GrantableStep, situation: Situation) -> datetime | None:
+    view = situation.views.get(case.name)
+    return None if view is None else view.fresh_grant(step, case.claimed_grant)
+
+
+def _claim(case: Case, granted: datetime) -> Case:
+    return replace(case, stage=Stage.CLAIMING, claimed_grant=granted).with_status(phase=Phase.ACTING)
+
+
+def _ungranted(case: Case, situation: Situation) -> Case:
+    gone_since = situation.api_unreachable_since or situation.now
+    gone = (situation.now - gone_since).total_seconds()
+    note = f"Restarts without a grant: nothing is served and the API server has been unreachable for {gone:.0f} s."
+    noted = case.with_status(phase=Phase.ACTING, requested_step=None, message=and_then(case, note))
+    return replace(noted, stage=Stage.CLAIMED, ungranted=True)
+
+
+def _unclaimed(case: Case) -> Case:
+    """Withdrawn before it was claimed: ask again."""
+    step = case.status.requested_step or GrantableStep.RESTART
+    return ask(case.drop_step() if step is GrantableStep.RESTART else case, step)
+
+
+def _watch_again(case: Case) -> Case:
+    return replace(case, stage=Stage.WATCHING).with_status(phase=Phase.OPEN, requested_step=None)
+
+
+def _passed_over(case: Case, situation: Situation) -> Case:
+    why = "no restart method works in this pod any more"
+    judged = case.judge_step(StepOutcome.UNAVAILABLE, why, situation.now)
+    return begin_rung(replace(judged, rung=case.rung + 1), situation)
+
+
+def _failed(case: Case, why: str, situation: Situation) -> Case:
+    """The rung did nothing. Whether the next one is due, the verdict says."""
+    judged = case.judge_step(StepOutcome.FAILED, why, situation.now).with_status(phase=Phase.VERIFYING)
+    return replace(judged, stage=Stage.VERIFYING)
+
+
+def adopt(case: Case, found: Incident, situation: Situation) -> Case:
+    """An incident of an earlier life, still open under this name: go on with it, and repeat no restart unproven."""
+    status = replace(found.status, occurrences=found.status.occurrences + 1, grant=None, phase=Phase.OPEN)
+    known = replace(case, incident=replace(case.incident, spec=found.spec, status=status), revision=case.revision + 1)
+    unproven = [step for step in status.steps if step.step is Rung.RESTART and step.outcome is None]
+    if not unproven:
+        return known.with_status(requested_step=None)
+    return replace(
+        known.finish_step(situation.now).with_status(phase=Phase.VERIFYING, requested_step=None),
+        stage=Stage.VERIFYING,
+        rung=case.ladder.index(Rung.RESTART) if Rung.RESTART in case.ladder else 0,
+    )
+
+
+def quarantine_along(case: Case, lead: Case, situation: Situation) -> Case:
+    """Another fault of the same replica, when the replica is put into quarantine."""
+    return close(case, Outcome.QUARANTINED, situation, f"Quarantined with {lead.name}.")

@@ -1,0 +1,212 @@
+"""All that the watchdog knows about its replica from one pass to the next, and the pass itself: `decide`.
+
+What stands here is journalled; what does not is forgotten by a crash, and must be readable again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, IncidentStatus, WorkerRef
+from llm_watchdog.api.names import incident_name
+from llm_watchdog.api.reasons import Outcome, Phase
+from llm_watchdog.core.case import Case, EngineMark, Order, Stage
+from llm_watchdog.core.ladder import PRECEDENCE, ladder
+from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
+from llm_watchdog.core.remediation_restart import act, adopt, await_grant, await_new_engine, claim, quarantine_along
+from llm_watchdog.core.rotation import Rotation, clear_engine, rotation
+from llm_watchdog.core.situation import Modes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llm_watchdog.core.findings import Finding
+    from llm_watchdog.core.situation import Situation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """Held until the release annotation says something else than it said then."""
+
+    since: datetime
+    incident: str
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """The journalled memory."""
+
+    cases: list[Case] = field(default_factory=list)
+    """Open ones, and closed ones that the API server has not acknowledged."""
+    sequences: dict[str, int] = field(default_factory=dict)
+    """Last number used, per fault class."""
+    engine: EngineMark | None = None
+    engine_since: datetime | None = None
+    cleared: bool = False
+    """A canary that began after `engine_since` has passed."""
+    waking: bool = False
+    """It slept since it was last cleared."""
+    last_restart_at: datetime | None = None
+    quarantine: Quarantine | None = None
+    modes: Modes | None = None
+    """As last read from the worker."""
+
+    @property
+    def open_cases(self) -> list[Case]:
+        """Most urgent first: the one whose ladder is being climbed, then by precedence."""
+        live = [case for case in self.cases if not case.closed]
+        return sorted(live, key=lambda case: (case.stage is Stage.WATCHING, PRECEDENCE.index(case.fault)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass decided. `replica` is to be in the journal before `restart` is carried out."""
+
+    replica: Replica
+    rotation: Rotation
+    restart: Order | None = None
+
+
+def decide(replica: Replica, situation: Situation) -> Pass:
+    """One pass over everything."""
+    replica = clear_engine(_release(replica, situation), situation)
+    if replica.quarantine is None:
+        replica = _open_cases(replica, situation)
+    decided, restart = _advance_all(replica, situation)
+    replica = _quarantine(replace(replica, cases=decided), situation)
+    if restart is not None:
+        replica = replace(replica, last_restart_at=situation.now)
+    return Pass(replica=replica, rotation=rotation(replica, situation), restart=restart)
+
+
+_STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
+    Stage.WATCHING: watch,
+    Stage.DRAINING: drain,
+    Stage.AWAITING: await_grant,
+    Stage.CLAIMING: claim,
+    Stage.CLAIMED: act,
+    Stage.ORDERED: await_new_engine,
+    Stage.VERIFYING: verify,
+}
+
+
+def advance(case: Case, situation: Situation) -> Decision:
+    """One step of one incident."""
+    return Decision(case=case) if case.closed else _STAGES[case.stage](case, situation)
+
+
+def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], Order | None]:
+    """One ladder at a time: only the first of the open cases may climb, the others may only heal."""
+    lead = next(iter(replica.open_cases), None)
+    advanced: list[Case] = []
+    restart: Order | None = None
+    for case in replica.cases:
+        looked = note_departure(look(case, situation, lead=case is lead), situation)
+        if case is lead:
+            decision = advance(looked, situation)
+            looked, restart = decision.case, decision.restart
+        elif not case.closed and not situation.verdict.findings:
+            looked = watch(looked, situation).case
+        if restart is not None and case is lead and (finding := situation.finding(case.fault)) is not None:
+            looked = more_evidence(looked, finding, situation)
+        advanced.append(_revised(case, looked))
+    return advanced, restart
+
+
+def _revised(before: Case, after: Case) -> Case:
+    changed = before.incident != after.incident
+    return replace(after, revision=before.revision + 1) if changed else after
+
+
+def _open_cases(replica: Replica, situation: Situation) -> Replica:
+    known = {case.fault for case in replica.cases if not case.closed}
+    for finding in situation.verdict.findings:
+        if finding.fault not in known:
+            replica = _open(replica, finding, situation)
+    return replica
+
+
+def _open(replica: Replica, finding: Finding, situation: Situation) -> Replica:
+    """A new incident, under the next number of its fault class."""
+    who, fault = situation.identity, finding.fault
+    number = replica.sequences.get(fault, 0) + 1
+    healthy_at = situation.verdict.last_healthy_at
+    detect = None if healthy_at is None else round(situation.monotonic - healthy_at, 3)
+    incident = Incident(
+        name=incident_name(who.worker, fault, who.pod.uid, number),
+        namespace=who.namespace,
+        spec=IncidentSpec(
+            worker_ref=WorkerRef(name=who.worker),
+            pod_ref=who.pod,
+            fault=fault,
+            detected_at=situation.now,
+            mode=situation.modes.of(fault),
+        ),
+        status=IncidentStatus(
+            reason=finding.reason,
+            message=finding.message,
+            evidence=[Evidence(at=situation.when(s.at), kind=s.kind, message=s.message) for s in finding.signs[-8:]],
+            time_to_detect_seconds=detect,
+        ),
+    )
+    case = Case(incident=incident, ladder=ladder(fault, situation.policy.remediation.ladders))
+    sequences = {**replica.sequences, fault.value: number}
+    return replace(replica, cases=[*replica.cases, case], sequences=sequences)
+
+
+def _quarantine(replica: Replica, situation: Situation) -> Replica:
+    """A ladder that ended in quarantine ends the replica's other incidents with it."""
+    lead = next((case for case in replica.cases if case.status.outcome is Outcome.QUARANTINED), None)
+    if lead is None or lead.status.closed_at != situation.now:
+        return replica
+    cases = [
+        case if case.closed else replace(quarantine_along(case, lead, situation), revision=case.revision + 1)
+        for case in replica.cases
+    ]
+    held = Quarantine(since=situation.now, incident=lead.name, release=situation.release)
+    return replace(replica, cases=cases, quarantine=held)
+
+
+def _release(replica: Replica, situation: Situation) -> Replica:
+    """A person lifted the quarantine: back to the start, a canary has to pass first."""
+    held = replica.quarantine
+    if held is None or not situation.release or situation.release == held.release:
+        return replica
+    note = f"Released: {situation.release}."
+    cases = [
+        _revised(case, case.with_status(message=and_then(case, note))) if case.name == held.incident else case
+        for case in replica.cases
+    ]
+    return replace(replica, cases=cases, quarantine=None, cleared=False, engine_since=situation.now)
+
+
+def resolve_taken(replica: Replica, taken: Mapping[str, Incident], situation: Situation) -> Replica:
+    """Names that an earlier life used: its open incident is gone on with, a closed one keeps its name."""
+    cases: list[Case] = []
+    sequences = dict(replica.sequences)
+    for case in replica.cases:
+        found = taken.get(case.name)
+        if found is None or found.spec == case.incident.spec:
+            cases.append(case)
+        elif found.status.phase is not Phase.CLOSED:
+            cases.append(adopt(case, found, situation))
+        else:
+            number = sequences[case.fault] = sequences.get(case.fault, 0) + 1
+            who = situation.identity
+            name = incident_name(who.worker, case.fault, who.pod.uid, number)
+            cases.append(replace(case, incident=replace(case.incident, name=name), revision=case.revision + 1))
+    return replica if cases == replica.cases else replace(replica, cases=cases, sequences=sequences)
+
+
+def forget(replica: Replica, acknowledged: Mapping[str, int]) -> Replica:
+    """Closed incidents that the API server holds in full need no memory here, unless a release is to be noted."""
+    held = replica.quarantine.incident if replica.quarantine else None
+    kept = [
+        case
+        for case in replica.cases
+        if not case.closed or acknowledged.get(case.name) != case.revision or case.name == held
+    ]
+    return replica if len(kept) == len(replica.cases) else replace(replica, cases=kept)

@@ -1,0 +1,148 @@
+"""Everything that remediation and rotation may look at in one pass, gathered beforehand by the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from llm_watchdog.api.incident import Grant, PodRef
+from llm_watchdog.api.policy import EngineTask, WatchdogPolicy
+from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, RestartMethod, VerdictState
+from llm_watchdog.core.case import EngineMark
+from llm_watchdog.core.findings import Finding, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this replica is."""
+
+    worker: str
+    namespace: str
+    pod: PodRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView:
+    """The incident as the API server holds it, read back."""
+
+    resource_version: str
+    phase: Phase = Phase.OPEN
+    requested_step: GrantableStep | None = None
+    grant: Grant | None = None
+
+    def fresh_grant(self, step: GrantableStep, used: datetime | None) -> datetime | None:
+        """When what was asked for was given; a grant that was claimed before permits nothing again.
+
+        Expiry is not judged here: the operator withdraws, and the claim is preconditioned.
+        """
+        asked = self.phase is Phase.AWAITING_GRANT and self.requested_step is step
+        if not asked or self.grant is None or self.grant.step is not step or self.grant.granted_at == used:
+            return None
+        return self.grant.granted_at
+
+
+class OrderState(StrEnum):
+    """What became of a restart order."""
+
+    ABSENT = "Absent"
+    """Never carried out, and nobody will: the process died between writing it down and handing it over."""
+    PENDING = "Pending"
+    HONOURED = "Honoured"
+    REFUSED = "Refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAnswer:
+    """The state and, where it was refused, why."""
+
+    state: OrderState
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The readiness gate as the API server holds it."""
+
+    in_rotation: bool
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modes:
+    """`Enforce` or `Observe`, per fault class where the worker overrides it."""
+
+    mode: Mode = Mode.ENFORCE
+    overrides: dict[str, Mode] = field(default_factory=dict)
+    """Keyed by fault class; a string in the type, as JSON has no other keys."""
+
+    def of(self, fault: FaultClass) -> Mode:
+        """The one that counts."""
+        return self.overrides.get(fault, self.mode)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Users' requests at the engine; None where the sockets cannot be read, which is to be taken as busy."""
+
+    in_flight: int | None = None
+    moving: bool | None = None
+    """Bytes moved on any of these connections lately."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """One look at the world. `monotonic` and `now` are the same instant on two clocks."""
+
+    now: datetime
+    monotonic: float
+    process_started_at: datetime
+    identity: Identity
+    verdict: Verdict
+    policy: WatchdogPolicy
+    task: EngineTask = EngineTask.GENERATE
+    modes: Modes = field(default_factory=Modes)
+    engine: EngineMark = field(default_factory=EngineMark)
+    refused_at: datetime | None = None
+    """When a connection to the engine's port was last refused."""
+    traffic: Traffic = field(default_factory=Traffic)
+    views: Mapping[str, IncidentView] = field(default_factory=dict)
+    gate: Gate | None = None
+    api_unreachable_since: datetime | None = None
+    restart_method: RestartMethod | None = None
+    """None: the operator has not said yet."""
+    last_restart_at: datetime | None = None
+    """By this watchdog, from the journal."""
+    order: OrderAnswer | None = None
+    """What became of the order of the case that has one."""
+    jitter: timedelta = timedelta()
+    """Added to the 30 s of an unreachable API server, so that replicas do not restart in step."""
+    journal_durable: bool = True
+    draining: bool = False
+    release: str = ""
+    """Value of the release annotation."""
+
+    def when(self, at: float) -> datetime:
+        """A monotonic instant as a stored time."""
+        return self.now + timedelta(seconds=at - self.monotonic)
+
+    def finding(self, fault: FaultClass) -> Finding | None:
+        """The finding of that class, as strong as it stands now."""
+        return next((finding for finding in self.verdict.findings if finding.fault is fault), None)
+
+    def faulty(self, fault: FaultClass, *, since: datetime | None = None) -> bool:
+        """Evidence that may kill, all of it after `since`."""
+        finding = self.finding(fault)
+        if self.verdict.state is not VerdictState.FAULTY or finding is None:
+            return False
+        return finding.state is VerdictState.FAULTY and (since is None or self.when(finding.since) > since)
+
+    def proved_after(self, since: datetime) -> datetime | None:
+        """Begin of a canary that passed and began after `since`; of any sign of health where no canary is allowed."""
+        at = self.verdict.last_canary_passed_at
+        if self.task is EngineTask.NONE:
+            at = self.verdict.last_healthy_at
+        if at is None or self.verdict.state is not VerdictState.HEALTHY or self.when(at) <= since:
+            return None
+        return self.when(at)

@@ -1,0 +1,22 @@
+"""Which dialect an engine type names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.policy import EngineType
+from llm_watchdog.engines.openai import OpenAI
+from llm_watchdog.engines.vllm import Vllm
+
+if TYPE_CHECKING:
+    from llm_watchdog.engines.dialect import Dialect
+
+DIALECTS: Final[dict[EngineType, type[Dialect]]] = {
+    EngineType.VLLM: Vllm,
+    EngineType.OPENAI: OpenAI,
+}
+
+
+def dialect_of(engine: EngineType) -> Dialect:
+    """A new one."""
+    return DIALECTS[engine]()

@@ -1,0 +1,66 @@
+"""vLLM 0.8 and later: what it adds to an OpenAI-compatible server, under its old and new names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from llm_watchdog.core.observations import MetricsReading
+from llm_watchdog.engines.dialect import Call, StatePath
+from llm_watchdog.engines.json_bodies import json_object
+from llm_watchdog.engines.metrics_page import Sums, read_sums
+from llm_watchdog.engines.openai import OpenAI
+
+RUNNING: Final = "vllm:num_requests_running"
+WAITING: Final = "vllm:num_requests_waiting"
+KV_USAGE: Final = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+"""New name (since 0.9) and old name (until 0.11)."""
+PROMPT_TOKENS: Final = "vllm:prompt_tokens_total"
+GENERATION_TOKENS: Final = "vllm:generation_tokens_total"
+SLEEP_STATE: Final = "vllm:engine_sleep_state"
+PROCESS_START: Final = "process_start_time_seconds"
+
+WANTED: Final = frozenset({RUNNING, WAITING, *KV_USAGE, PROMPT_TOKENS, GENERATION_TOKENS, SLEEP_STATE, PROCESS_START})
+
+
+class Vllm(OpenAI):
+    """`engine.type: vllm`."""
+
+    health_path: str = "/health"
+    metrics_path: str | None = "/metrics"
+    load_path: str | None = "/load"
+    state_paths: tuple[StatePath, ...] = (
+        StatePath(path="/is_sleeping", field="is_sleeping", tells_sleep=True),
+        StatePath(path="/is_paused", field="is_paused", tells_sleep=False),
+    )
+    """Dev mode only. Both are asked: older versions tell a pause in the second alone."""
+
+    def canary(self, shape: str, *, model: str | None, request_id: str, max_tokens: int) -> Call:
+        """With token ids, so that a token without text counts, and never ended by the model itself."""
+        call = super().canary(shape, model=model, request_id=request_id, max_tokens=max_tokens)
+        body = {**(call.body or {}), "return_token_ids": True, "ignore_eos": True}
+        return Call(method=call.method, path=call.path, body=body, headers=call.headers)
+
+    def read_metrics(self, page: str) -> MetricsReading | None:
+        """Summed over the data-parallel ranks."""
+        sums = read_sums(page, WANTED)
+        if sums is None or RUNNING not in sums:
+            return None
+        awake = [value for labels, value in sums.samples(SLEEP_STATE) if labels.get("sleep_state") == "awake"]
+        return MetricsReading(
+            running=sums.get(RUNNING),
+            waiting=sums.get(WAITING),
+            kv_usage=_first(sums, KV_USAGE),
+            prompt_tokens=sums.get(PROMPT_TOKENS),
+            generation_tokens=sums.get(GENERATION_TOKENS),
+            process_start=sums.get(PROCESS_START),
+            asleep=sum(awake) == 0 if awake else None,
+        )
+
+    def read_load(self, body: bytes) -> int | None:
+        """Always 0 without `--enable-server-load-tracking`."""
+        load = json_object(body).get("server_load")
+        return load if isinstance(load, int) else None
+
+
+def _first(sums: Sums, names: tuple[str, ...]) -> float | None:
+    return next((value for name in names if (value := sums.get(name)) is not None), None)

@@ -1,0 +1,265 @@
+"""Gather, decide, act: the one place where looking, deciding and acting meet. Every decision itself is in `core`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from llm_watchdog.core.case import EngineMark, Stage
+from llm_watchdog.core.replica import Pass, Replica, decide, forget, resolve_taken
+from llm_watchdog.core.situation import Modes, Situation, Traffic
+from llm_watchdog.history import History
+from llm_watchdog.recorder.log import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from llm_watchdog.actions.drain import Drain
+    from llm_watchdog.actions.restart import RestartAction
+    from llm_watchdog.api.policy import Policy
+    from llm_watchdog.clock import Clock
+    from llm_watchdog.core.case import Order
+    from llm_watchdog.core.findings import Verdict
+    from llm_watchdog.core.situation import Identity
+    from llm_watchdog.crash_points import CrashPoints
+    from llm_watchdog.journal import Journal
+    from llm_watchdog.recorder.seam import Recorder
+    from llm_watchdog.settings import PodInfo, PolicyFile
+
+TICK_SECONDS: Final = 0.5
+"""Deadlines pass without an event, so the situation is looked at this often anyway."""
+APART_SECONDS: Final = 0.05
+"""Between two passes, however many events there are."""
+PASSES_MAX: Final = 8
+"""In a row, while each changes something."""
+
+log = logging.getLogger(__name__)
+
+
+class Window(Protocol):
+    """Of the watcher's window: when a connection was last refused, on its clock."""
+
+    @property
+    def refused_at(self) -> float | None:
+        """None: never."""
+
+
+class Looking(Protocol):
+    """The watcher, as far as the loop needs it; see `probes.watch`."""
+
+    changed: asyncio.Event
+
+    @property
+    def window(self) -> Window:
+        """What was seen."""
+
+    @property
+    def listener(self) -> int | None:
+        """Of the engine's port; 0: nobody listens, None: unreadable."""
+
+    def verdict(self, now: float) -> Verdict:
+        """What it means."""
+
+    def confirm(self) -> None:
+        """Send a canary now."""
+
+    def use(self, policy: Policy) -> None:
+        """Another policy is in force."""
+
+    def in_flight(self, now: float) -> int | None:
+        """Users' requests."""
+
+    def moving(self, now: float) -> bool | None:
+        """Their answers move."""
+
+
+class Loop:
+    """Owns the replica's memory while the process lives."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        replica: Replica,
+        policy: PolicyFile,
+        pod_info: PodInfo,
+        watcher: Looking,
+        recorder: Recorder,
+        restart: RestartAction,
+        journal: Journal,
+        clock: Clock,
+        crash_points: CrashPoints,
+        jitter: timedelta,
+    ) -> None:
+        self._identity = identity
+        self._policy = policy
+        self._pod_info = pod_info
+        self._watcher = watcher
+        self._recorder = recorder
+        self._restart = restart
+        self._journal = journal
+        self._clock = clock
+        self._crash_points = crash_points
+        self._jitter = jitter
+        self.drain: Drain | None = None
+        self.history = History(replica.cases)
+        self.replica = replica
+        self.last: Pass | None = None
+        self.verdict: Verdict | None = None
+        self.passed_at = clock.monotonic()
+        """Of the last pass: how the loop's own progress is told."""
+        self.lag_seconds = 0.0
+        self.own_errors = 0
+
+    async def run(self) -> None:
+        """Until cancelled. A mistake costs one pass, not the watchdog."""
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self.settle()
+            except Exception:
+                self.own_errors += 1
+                log.exception("a pass failed by its own fault")
+            self.passed_at = self._clock.monotonic()
+            await self._until_something_happens()
+            self.lag_seconds = max(0.0, self._clock.monotonic() - began - TICK_SECONDS)
+
+    async def settle(self) -> None:
+        """Passes until nothing changes any more."""
+        for _ in range(PASSES_MAX):
+            before = self.replica
+            await self._pass()
+            if self.replica == before:
+                return
+
+    async def _until_something_happens(self) -> None:
+        await asyncio.sleep(APART_SECONDS)
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._watcher.changed, self._recorder.changed)]
+        try:
+            await asyncio.wait(waits, timeout=TICK_SECONDS - APART_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            self._watcher.changed.clear()
+            self._recorder.changed.clear()
+
+    async def _pass(self) -> None:
+        if self._policy.refresh():
+            self._watcher.use(self._policy.policy)
+        view = self._recorder.view()
+        situation = self._gather()
+        known = resolve_taken(forget(self.replica, view.acknowledged), view.taken, situation)
+        decided = decide(replace(known, modes=situation.modes), situation)
+        verifying = Stage.VERIFYING in _stages(self.replica)
+        if not await self._record(decided):
+            return
+        self._recorder.submit(decided.replica.cases, decided.rotation)
+        if Stage.VERIFYING in _stages(decided.replica) and not verifying:
+            self._watcher.confirm()
+        self._act(decided)
+
+    def _gather(self) -> Situation:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        view, policy = self._recorder.view(), self._policy.policy
+        refused_at = self._watcher.window.refused_at
+        self.verdict = self._watcher.verdict(monotonic)
+        ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
+        return Situation(
+            now=now,
+            monotonic=monotonic,
+            process_started_at=self._clock.started_at,
+            identity=self._identity,
+            verdict=self.verdict,
+            policy=policy.watchdog,
+            task=policy.engine.task,
+            modes=view.modes or self.replica.modes or modes_of(policy),
+            engine=self.engine,
+            refused_at=None if refused_at is None else now + timedelta(seconds=refused_at - monotonic),
+            traffic=Traffic(in_flight=self._watcher.in_flight(monotonic), moving=self._watcher.moving(monotonic)),
+            views=view.incidents,
+            gate=view.gate,
+            api_unreachable_since=view.unreachable_since,
+            restart_method=self._pod_info.restart_method,
+            last_restart_at=self.replica.last_restart_at,
+            order=None if ordered is None else self._restart.answer(ordered),
+            jitter=self._jitter,
+            journal_durable=self._journal.durable,
+            draining=self.drain is not None and self.drain.active,
+            release=self._pod_info.release,
+        )
+
+    async def _record(self, decided: Pass) -> bool:
+        """Into the journal first. What could not be recorded is not begun, and is decided again next time."""
+        if decided.replica == self.replica and not self._journal.durable:
+            await asyncio.to_thread(self._journal.write, decided.replica)
+        if decided.replica != self.replica:
+            for stage in _stages(decided.replica):
+                self._crash_points.reached(f"decided:{stage}")
+            durable = await asyncio.to_thread(self._journal.write, decided.replica)
+            if not durable and decided.restart is not None:
+                log.error("no restart: the journal cannot be written: %s", self._journal.last_error)
+                return False
+            tell(self.replica.cases, decided.replica.cases)
+            self.history.note(decided.replica.cases)
+            for stage in _stages(decided.replica):
+                self._crash_points.reached(f"journalled:{stage}")
+        if self.last is None or self.last.rotation.reason is not decided.rotation.reason:
+            log.info("rotation: %s, %s", decided.rotation.reason, decided.rotation.message)
+        self.replica, self.last = decided.replica, decided
+        return True
+
+    def _act(self, decided: Pass) -> None:
+        if decided.restart is not None:
+            self._carry_out(decided.restart)
+        elif Stage.ORDERED not in _stages(decided.replica):
+            self._restart.withdraw()
+
+    def _carry_out(self, order: Order) -> None:
+        """An order that could not be handed over is found absent in the next pass, and is given anew then."""
+        log.warning("restart ordered: %s by %s", order.id, order.method)
+        with contextlib.suppress(OSError):
+            self._restart.carry_out(order)
+
+    @property
+    def acknowledged(self) -> Mapping[str, int]:
+        """Revisions that the API server holds."""
+        return self._recorder.view().acknowledged
+
+    @property
+    def engine(self) -> EngineMark:
+        """Which engine this is, by what can be read now."""
+        return EngineMark(container_id=self._recorder.view().container_id, listener=self._watcher.listener)
+
+    @property
+    def in_flight(self) -> int | None:
+        """Users' requests."""
+        return self._watcher.in_flight(self._clock.monotonic())
+
+    @property
+    def condemned(self) -> bool:
+        """A silent fault stands: nobody loses anything by the engine's end."""
+        return self.verdict is not None and any(finding.silent for finding in self.verdict.findings)
+
+
+def _stages(replica: Replica) -> list[Stage]:
+    return [case.stage for case in replica.cases]
+
+
+def modes_of(policy: Policy) -> Modes:
+    """What the policy document says; the worker itself, once it is read, says it sooner."""
+    detectors = policy.watchdog.detectors
+    said = {"StalledStream": detectors.stalled_stream.mode, "EngineDead": detectors.engine_dead.mode}
+    return Modes(mode=policy.watchdog.mode, overrides={fault: mode for fault, mode in said.items() if mode is not None})
+
+
+def newest_time(replica: Replica) -> datetime | None:
+    """The latest instant that the journal speaks of."""
+    times = [case.incident.spec.detected_at for case in replica.cases]
+    times += [step.finished_at or step.started_at for case in replica.cases for step in case.status.steps]
+    times += [at for at in (replica.engine_since, replica.last_restart_at) if at is not None]
+    return max(times, default=None)

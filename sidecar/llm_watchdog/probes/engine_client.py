@@ -1,0 +1,141 @@
+"""HTTP to the engine of the own pod. Each call has its own connection, a time-out and a bound on what it reads.
+
+Calls come from a loopback address of their own, by which the watchdog's connections are told from users', also in the
+engine's access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.transport import StreamTransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    from llm_watchdog.engines.dialect import Call
+
+ENGINE_HOST: Final = "127.0.0.1"
+OWN_ADDRESS: Final = "127.0.0.88"
+"""Any address in 127/8 can be bound on Linux; this one is nobody else's."""
+BODY_MAX_BYTES: Final = 4 * 1024 * 1024
+"""A metrics page is far below this; an endless body is cut here."""
+DETAIL_MAX: Final = 200
+
+
+class BodyTooLargeError(Exception):
+    """The engine sends more than any sane answer holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a call: a body, or how it failed and in which words."""
+
+    kind: AnswerKind
+    status: int | None = None
+    body: bytes = b""
+    detail: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """A 200 with its whole body."""
+        return self.status == httpx.codes.OK
+
+
+class EngineClient:
+    """Owned by whoever runs the watcher; `transport` is the seam for tests."""
+
+    def __init__(
+        self, port: int, api_key: Callable[[], str | None], transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._api_key = api_key
+        self._http = httpx.AsyncClient(
+            base_url=f"http://{ENGINE_HOST}:{port}",
+            transport=transport or StreamTransport(local_address=OWN_ADDRESS),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None),  # each call bounds its whole time, not each of its reads
+            headers={"User-Agent": "llm-watchdog", "Accept-Encoding": "identity"},
+        )
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self._http.aclose()
+
+    async def get(self, path: str, *, seconds: float) -> Answer:
+        """A plain GET, bounded in time and size; raises nothing."""
+        try:
+            async with asyncio.timeout(seconds), self._http.stream("GET", path, headers=self._key()) as response:
+                body = await read_body(response)
+        except TimeoutError:
+            return Answer(kind=AnswerKind.SILENT, detail=f"no answer within {seconds:g} s")
+        except (httpx.HTTPError, BodyTooLargeError, OSError) as error:
+            return failure(error)
+        return Answer(kind=AnswerKind.ANSWERED, status=response.status_code, body=body)
+
+    def stream(self, call: Call) -> AbstractAsyncContextManager[httpx.Response]:
+        """A call whose answer is read as it comes; closing it is how the engine is told to stop."""
+        headers = {**self._key(), **(call.headers or {}), "Content-Type": "application/json"}
+        content = None if call.body is None else json.dumps(call.body).encode()
+        return self._http.stream(call.method, call.path, content=content, headers=headers)
+
+    def _key(self) -> dict[str, str]:
+        key = self._api_key()
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+class BoundedStream(httpx.AsyncByteStream):
+    """A body that ends in an error when it grows beyond all reason."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, chunk by chunk."""
+        async for chunk in self._stream:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise BodyTooLargeError("the answer is longer than any sane one")
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+
+def bound(response: httpx.Response, limit: int) -> None:
+    """Let nothing beyond `limit` bytes be read."""
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = BoundedStream(response.stream, limit)
+
+
+async def read_body(response: httpx.Response, limit: int = BODY_MAX_BYTES) -> bytes:
+    """The whole body, if it is of a sane size."""
+    bound(response, limit)
+    return await response.aread()
+
+
+def failure(error: Exception) -> Answer:
+    """Whose failure it is: nobody listens, the engine cut the connection, or the watchdog could not ask."""
+    detail = f"{type(error).__name__}: {error}"[:DETAIL_MAX]
+    if any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error)):
+        return Answer(kind=AnswerKind.REFUSED, detail="connection refused")
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError | httpx.CloseError):
+        return Answer(kind=AnswerKind.CUT, detail=detail)
+    if isinstance(error, BodyTooLargeError | httpx.DecodingError):
+        return Answer(kind=AnswerKind.UNREADABLE, detail=detail)
+    return Answer(kind=AnswerKind.NOT_SENT, detail=detail)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,267 @@
+"""The looking half of the watchdog: it asks the engine, keeps the window and gives the verdict; it never acts.
+
+Contract with the loop, which owns the event loop and the clock:
+
+- `await watcher.run()` looks until it is cancelled. `watcher.changed` is set after each observation that may matter;
+  deadlines pass without one, so the loop also asks once or twice a second.
+- `watcher.verdict(now)` is pure and cheap. `now` comes from the clock that was passed in (`time.monotonic`).
+- `watcher.confirm()`: send a canary now (a proof is wanted). `watcher.reset(reason)`: the engine was restarted, all
+  history is void, the verdict is `Unknown`/`Starting` until a canary is answered. A refused connection, another
+  listening socket or a new process start time do the same by themselves.
+- `watcher.use(policy)` takes a new policy document. `watcher.recognize(listener)`, before `run`: the journal says that
+  a canary had passed in the engine whose listening socket has that inode; if it still listens, silence is a fault.
+- `watcher.in_flight(now)`: users' requests that are being served; None when the sockets cannot be read (busy).
+  `watcher.moving(now)`: answers moved lately; None likewise.
+- `watcher.listener`: inode of the listening socket, 0 while nobody listens, None while it cannot be read.
+  `watcher.window.refused_at`: when a connection was last refused.
+- `watcher.tally`: canaries by outcome, tokens, times to first token, for the metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.core import cadence
+from llm_watchdog.core.intake import observe
+from llm_watchdog.core.observations import (
+    Beat,
+    CanaryObservation,
+    CanaryOutcome,
+    Observation,
+    SocketsObservation,
+)
+from llm_watchdog.core.verdict import judge
+from llm_watchdog.core.window import Window
+from llm_watchdog.engines.registry import dialect_of
+from llm_watchdog.probes import sockets
+from llm_watchdog.probes.canary import CanaryProbe
+from llm_watchdog.probes.endpoints import Endpoints
+from llm_watchdog.probes.engine_client import EngineClient
+from llm_watchdog.probes.questions import NothingToAskError, Questions
+from llm_watchdog.probes.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import httpx
+
+    from llm_watchdog.api.policy import Policy
+    from llm_watchdog.core.findings import Verdict
+
+    Step = Callable[[], Awaitable[None]]
+    LookAtSockets = Callable[[int, float], SocketsObservation]
+
+BEAT_SECONDS: Final = 0.5
+TICK_SECONDS: Final = 0.5
+"""How soon a changed cadence is noticed."""
+LEDGER_STALE_SECONDS: Final = 5.0
+TRACEBACKS_MAX: Final = 5
+"""A probe that always fails would fill the log with the same one."""
+
+log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """One engine under watch."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        pod: str,
+        clock: Callable[[], float],
+        api_key: Callable[[], str | None] = lambda: None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        look_at_sockets: LookAtSockets = sockets.look,
+    ) -> None:
+        self.window = Window()
+        self.tally = Tally()
+        self.changed = asyncio.Event()
+        self._policy = policy
+        self._clock = clock
+        self._look_at_sockets = look_at_sockets
+        self._dialect = dialect_of(policy.engine.type)
+        self._client = EngineClient(policy.engine.port, api_key, transport)
+        self._canary = CanaryProbe(self._client, self._dialect, clock)
+        self._endpoints = Endpoints(self._client, self._dialect, clock)
+        self._questions = Questions(self._client, self._dialect, pod)
+        self._outstanding: asyncio.Task[CanaryObservation] | None = None
+        self._wanted = asyncio.Event()
+        self._sockets: SocketsObservation | None = None
+        self._epoch = 0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        looks: list[tuple[Step, Callable[[], float]]] = [
+            (self._beat, lambda: BEAT_SECONDS),
+            (self._sockets_step, lambda: cadence.SOCKETS_SECONDS),
+            (self._health_step, lambda: cadence.health_interval(self.window, self._clock())),
+        ]
+        if self._dialect.metrics_path is not None:
+            looks.append((self._metrics_step, lambda: cadence.metrics_interval(self.window, self._clock())))
+        if self._dialect.state_paths:
+            looks.append((self._state_step, lambda: cadence.STATE_SECONDS))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step, interval in looks:
+                    group.create_task(self._repeat(step, interval))
+                group.create_task(self._canaries())
+        finally:
+            await self._client.aclose()
+
+    def verdict(self, now: float) -> Verdict:
+        """What the window says now."""
+        return judge(self.window, self._policy.engine, self._policy.watchdog, now)
+
+    def use(self, policy: Policy) -> None:
+        """From now on. The engine's type and port are those of the pod and do not change under it."""
+        self._policy = policy
+
+    def confirm(self) -> None:
+        """Send a canary as soon as none is outstanding."""
+        self._wanted.set()
+
+    def reset(self, reason: str) -> None:
+        """Another engine process runs now: nothing that was seen, or is being asked, says anything about it."""
+        self._epoch += 1
+        self.window = self.window.restarted(reason)
+        self._withdraw()
+        self.confirm()
+
+    def recognize(self, listener: int) -> bool:
+        """Does the engine still listen in which a canary had passed before this process started?"""
+        self._look()
+        if self._sockets is None or not self._sockets.readable or listener not in self._sockets.listeners:
+            return False
+        warm = self._questions.shapes(self._policy.watchdog.canary)
+        self.window = replace(self.window, answered=True, warm_shapes=warm)
+        return True
+
+    @property
+    def listener(self) -> int | None:
+        """Inode of the listening socket; 0: nobody listens; None: cannot be read."""
+        if self._sockets is None or not self._sockets.readable:
+            return None
+        return min(self._sockets.listeners, default=0)
+
+    def in_flight(self, now: float) -> int | None:
+        """Users' requests that are being served."""
+        return self.window.ledger.served(now) if self._sees_sockets(now) else None
+
+    def moving(self, now: float) -> bool | None:
+        """Users' answers moved a moment ago."""
+        return cadence.users_are_moving(self.window, now) if self._sees_sockets(now) else None
+
+    def _sees_sockets(self, now: float) -> bool:
+        at = self.window.ledger.at
+        return self.window.ledger.readable and at is not None and now - at <= LEDGER_STALE_SECONDS
+
+    def _add(self, observation: Observation, epoch: int) -> None:
+        if epoch != self._epoch:
+            return
+        self.window = observe(self.window, observation)
+        if self.window.asleep:
+            self._withdraw()
+        self.changed.set()
+
+    def _withdraw(self) -> None:
+        if self._outstanding is not None:
+            self._outstanding.cancel()
+
+    async def _repeat(self, step: Step, interval: Callable[[], float]) -> None:
+        began: float | None = None
+        while True:
+            now = self._clock()
+            left = 0.0 if began is None else began + interval() - now
+            if left <= 0:
+                began = now
+                await self._guarded(step)
+            await asyncio.sleep(min(max(left, 0.0), TICK_SECONDS))
+
+    async def _guarded(self, step: Step) -> None:
+        """An error of our own says nothing about the engine, and must not end the looking."""
+        try:
+            await step()
+        except Exception:
+            self.tally.own_errors += 1
+            log.exception(
+                "probe failed by its own fault, %d so far",
+                self.tally.own_errors,
+                exc_info=self.tally.own_errors <= TRACEBACKS_MAX,
+            )
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _canaries(self) -> None:
+        while True:
+            now = self._clock()
+            due = cadence.canary_due_at(self.window, self._policy.engine, self._policy.watchdog, now)
+            if due is not None and self._wanted.is_set():
+                due = now
+            if due is None or due > now:
+                await asyncio.sleep(min(TICK_SECONDS, TICK_SECONDS if due is None else due - now))
+                continue
+            self._wanted.clear()
+            await self._guarded(self._canary_step)
+
+    async def _canary_step(self) -> None:
+        epoch = self._epoch
+        try:
+            order = await self._questions.order(self._policy.engine, self._policy.watchdog.canary)
+        except NothingToAskError as error:
+            self._add(self._impossible(str(error)), epoch)
+            return
+        task = asyncio.create_task(self._canary.send(order, lambda seen: self._hear(seen, epoch)))
+        self._outstanding = task
+        try:
+            await asyncio.wait((task,))
+        finally:
+            self._outstanding = None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():
+            self._questions.learn(task.result())
+
+    def _hear(self, canary: CanaryObservation, epoch: int) -> None:
+        self._add(canary, epoch)
+        if canary.finished_at is not None:
+            self.tally.count(canary)
+
+    def _impossible(self, why: str) -> CanaryObservation:
+        now = self._clock()
+        return CanaryObservation(
+            id=self._questions.next_id(),
+            shape="",
+            started_at=now,
+            finished_at=now,
+            outcome=CanaryOutcome.IMPOSSIBLE,
+            detail=why,
+        )
+
+    async def _beat(self) -> None:
+        self.window = observe(self.window, Beat(at=self._clock()))
+
+    async def _sockets_step(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        self._sockets = self._look_at_sockets(self._policy.engine.port, self._clock())
+        self._add(self._sockets, self._epoch)
+
+    async def _health_step(self) -> None:
+        epoch = self._epoch
+        self._add(await self._endpoints.health(), epoch)
+
+    async def _metrics_step(self) -> None:
+        epoch = self._epoch
+        if self._dialect.metrics_path is not None:
+            page = await self._endpoints.metrics(self._dialect.metrics_path, lambda: int(self._outstanding is not None))
+            self._add(page, epoch)
+        if self._dialect.load_path is not None:
+            self._add(await self._endpoints.load(self._dialect.load_path), epoch)
+
+    async def _state_step(self) -> None:
+        epoch = self._epoch
+        self._add(await self._endpoints.state(), epoch)

@@ -1,0 +1,183 @@
+"""Cases as Kubernetes documents: the incident, its status for server-side apply, Events, the pod condition. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from llm_watchdog.api import names
+from llm_watchdog.api.document import DocumentError, decode, encode
+from llm_watchdog.api.incident import Grant, Incident
+from llm_watchdog.api.reasons import FindingReason, GrantableStep, Outcome, Phase, StepOutcome
+from llm_watchdog.core.situation import Gate, IncidentView
+
+if TYPE_CHECKING:
+    from llm_watchdog.api.incident import PodRef
+    from llm_watchdog.core.case import Case
+    from llm_watchdog.core.rotation import Rotation
+
+EVENT_MESSAGE_MAX: Final = 1024
+MESSAGE_MAX: Final = 4096
+"""Well below the schema's bound; a sentence with numbers is no place for a page."""
+
+
+_KIND: Final = {"apiVersion": names.API_VERSION, "kind": names.INCIDENT_KIND}
+
+
+def incidents_path(namespace: str, name: str = "", subresource: str = "") -> str:
+    """Of the collection, of one incident, or of its status."""
+    path = f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.INCIDENT_PLURAL}"
+    return "/".join(part for part in (path, name, subresource) if part)
+
+
+def incident(case: Case) -> dict[str, Any]:
+    """For the creation, which takes no status."""
+    spec = case.incident.spec
+    labels = {
+        names.LABEL_WORKER: spec.worker_ref.name,
+        names.LABEL_FAULT: spec.fault.value,
+        names.LABEL_POD_UID: spec.pod_ref.uid,
+    }
+    return {**_KIND, "metadata": {"name": case.name, "labels": labels}, "spec": encode(spec)}
+
+
+def status(case: Case, *, resource_version: str | None = None) -> dict[str, Any]:
+    """All of the watchdog's own fields and none of the operator's. With a version it is a claim: now or never."""
+    metadata = {"name": case.name, "namespace": case.incident.namespace}
+    if resource_version is not None:
+        metadata["resourceVersion"] = resource_version
+    fields = encode(case.status)
+    fields.pop("grant", None)
+    fields["message"] = fields["message"][:MESSAGE_MAX]
+    return {**_KIND, "metadata": metadata, "status": fields}
+
+
+def view(document: dict[str, Any]) -> IncidentView:
+    """An incident as read back. What cannot be understood counts as not there: no grant, no claim."""
+    held = document.get("status") or {}
+    try:
+        grant = decode(Grant, held["grant"]) if held.get("grant") else None
+        return IncidentView(
+            resource_version=str(document["metadata"]["resourceVersion"]),
+            phase=Phase(held.get("phase", Phase.OPEN)),
+            requested_step=GrantableStep(held["requestedStep"]) if held.get("requestedStep") else None,
+            grant=grant,
+        )
+    except (DocumentError, ValueError):
+        return IncidentView(resource_version=str(document["metadata"]["resourceVersion"]))
+
+
+def read_incident(document: dict[str, Any]) -> Incident:
+    """All of an incident. Raises DocumentError."""
+    metadata = document["metadata"]
+    shaped = {
+        "name": metadata["name"],
+        "namespace": metadata["namespace"],
+        "spec": document["spec"],
+        "status": {"reason": FindingReason.NO_FIRST_TOKEN.value, "message": "", **(document.get("status") or {})},
+    }
+    return decode(Incident, shaped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One transition of an incident, as an Event and a log line tell it."""
+
+    key: str
+    """Unique within the incident and the same whenever it is derived."""
+    reason: str
+    message: str
+    at: datetime
+    warning: bool
+
+
+def happenings(case: Case) -> list[Happening]:
+    """All that has happened so far, derived from the record alone: a crash loses none and repeats none."""
+    spec, held = case.incident.spec, case.status
+    told = [
+        Happening(
+            key="detected",
+            reason=f"{spec.fault}Detected",
+            message=f"{held.reason}: {held.message} ({case.name})",
+            at=spec.detected_at,
+            warning=True,
+        )
+    ]
+    for number, step in enumerate(held.steps):
+        if step.outcome is not StepOutcome.DRY_RUN:
+            begun = f"{step.step} begins ({case.name})"
+            told.append(_happening(f"step{number}-begins", f"{step.step}Begins", begun, step.started_at))
+        if step.outcome is not None and step.finished_at is not None:
+            ended = f"{step.step} {step.outcome}: {step.proof} ({case.name})"
+            told.append(_happening(f"step{number}-ended", f"{step.step}{step.outcome}", ended, step.finished_at))
+    if held.outcome is not None and held.closed_at is not None:
+        warning = held.outcome is Outcome.QUARANTINED
+        reason, closed = f"Incident{held.outcome}", f"{held.message} ({case.name})"
+        told.append(Happening(key="closed", reason=reason, message=closed, at=held.closed_at, warning=warning))
+    return told
+
+
+def _happening(key: str, reason: str, message: str, at: datetime) -> Happening:
+    return Happening(key=key, reason=reason, message=message, at=at, warning=False)
+
+
+def event(case: Case, happening: Happening) -> dict[str, Any]:
+    """Named after what it tells, so that telling it twice makes one."""
+    pod, namespace = case.incident.spec.pod_ref, case.incident.namespace
+    at = happening.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    about = {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod.name, "uid": pod.uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{case.name}.{happening.key}", "namespace": namespace},
+        "involvedObject": about,
+        "reason": happening.reason,
+        "message": happening.message[:EVENT_MESSAGE_MAX],
+        "type": "Warning" if happening.warning else "Normal",
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+        "source": {"component": names.WATCHDOG_FIELD_MANAGER, "host": pod.node},
+        "reportingComponent": f"{names.GROUP}/{names.WATCHDOG_FIELD_MANAGER}",
+        "reportingInstance": pod.name,
+    }
+
+
+def gate_patch(pod: PodRef, rotation: Rotation, since: datetime) -> dict[str, Any]:
+    """Strategic merge: this condition and no other. The uid is a precondition."""
+    condition = {
+        "type": names.ROTATION_GATE,
+        "status": str(rotation.in_rotation),
+        "reason": rotation.reason.value,
+        "message": rotation.message[:MESSAGE_MAX],
+        "lastTransitionTime": since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """The own pod, as far as it matters."""
+
+    gate: Gate | None
+    reason: str
+    container_id: str | None
+
+
+def pod_view(document: dict[str, Any], now: datetime) -> PodView:
+    """Read the condition and the engine's container id."""
+    held = document.get("status") or {}
+    conditions = {entry["type"]: entry for entry in held.get("conditions", [])}
+    engines = [entry for entry in held.get("containerStatuses", []) if entry["name"] == names.ENGINE_CONTAINER]
+    container_id = engines[0].get("containerID") if engines else None
+    written = conditions.get(names.ROTATION_GATE)
+    if written is None:
+        return PodView(gate=None, reason="", container_id=container_id)
+    since = _time(written.get("lastTransitionTime")) or now
+    gate = Gate(in_rotation=written["status"] == "True", since=since)
+    return PodView(gate=gate, reason=written.get("reason", ""), container_id=container_id)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

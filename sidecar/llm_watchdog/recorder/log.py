@@ -1,0 +1,68 @@
+"""One JSON line per transition on standard output, and the format of all other log lines. Never a user's text."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from llm_watchdog.recorder.documents import happenings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_watchdog.core.case import Case
+
+log = logging.getLogger("llm_watchdog.incident")
+
+
+class JsonFormatter(logging.Formatter):
+    """One line per record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Fields of our own come in as `extra={"fields": …}`."""
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "component": record.name.removeprefix("llm_watchdog."),
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure() -> None:
+    """Everything to standard output, in UTC."""
+    import time  # noqa: PLC0415
+
+    formatter = JsonFormatter()
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for library in ("httpx", "httpcore", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def tell(before: Sequence[Case], after: Sequence[Case]) -> None:
+    """What has happened since."""
+    known = {case.name: case for case in before}
+    for case in after:
+        earlier = known.get(case.name)
+        told = {happening.key for happening in happenings(earlier)} if earlier else set()
+        for happening in happenings(case):
+            if happening.key not in told:
+                fields = {"incident": case.name, "fault": case.fault.value, "phase": case.status.phase.value}
+                log.info("%s: %s", happening.reason, happening.message, extra={"fields": fields})
+        if earlier is not None and earlier.status.phase is not case.status.phase:
+            _tell_phase(earlier, case)
+
+
+def _tell_phase(earlier: Case, case: Case) -> None:
+    fields = {"incident": case.name, "phase": case.status.phase.value, "before": earlier.status.phase.value}
+    if case.status.requested_step is not None:
+        fields["requestedStep"] = case.status.requested_step.value
+    log.info("%s: %s", case.status.phase, case.status.message, extra={"fields": fields})

@@ -1,0 +1,52 @@
+"""What the loop knows of its recorder: cases go in, what the cluster says about them comes back.
+
+`recorder.kubernetes` keeps them in the API, `recorder.local` serves where there is no cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from llm_watchdog.api.incident import Incident
+from llm_watchdog.core.situation import Gate, IncidentView, Modes
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from llm_watchdog.core.case import Case
+    from llm_watchdog.core.rotation import Rotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """The newest that is known; nothing in it is older than its field says."""
+
+    incidents: Mapping[str, IncidentView] = field(default_factory=dict)
+    acknowledged: Mapping[str, int] = field(default_factory=dict)
+    """Revision of each incident that the API server holds, creation and status both."""
+    taken: Mapping[str, Incident] = field(default_factory=dict)
+    """Names that belong to another incident already, one of an earlier life of this watchdog."""
+    gate: Gate | None = None
+    container_id: str | None = None
+    """Of the engine; None unless it was read a moment ago."""
+    modes: Modes | None = None
+    unreachable_since: datetime | None = None
+
+
+class Recorder(Protocol):
+    """Level-triggered: it is told what the record is to be and works until the record is so."""
+
+    changed: asyncio.Event
+
+    def submit(self, cases: Sequence[Case], rotation: Rotation) -> None:
+        """The record as it is to be from now on."""
+
+    def view(self) -> ClusterView:
+        """The newest known."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""

@@ -1,0 +1,63 @@
+"""The own LLMWorker: its modes, read as soon as they change."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from llm_watchdog.api import names
+from llm_watchdog.api.reasons import FaultClass, Mode
+from llm_watchdog.core.situation import Modes
+from llm_watchdog.recorder.kube import Backoff, Kube, KubeError, UnreachableError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from llm_watchdog.core.situation import Identity
+
+log = logging.getLogger(__name__)
+
+
+class WorkerWatch:
+    """`modes` is for the loop to read; None until the worker was read once."""
+
+    def __init__(self, kube: Kube, who: Identity, changed: asyncio.Event) -> None:
+        self._kube = kube
+        self._path = f"/apis/{names.API_VERSION}/namespaces/{who.namespace}/{names.WORKER_PLURAL}"
+        self._params = {"fieldSelector": f"metadata.name={who.worker}"}
+        self._changed = changed
+        self.modes: Modes | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        backoff = Backoff()
+        while True:
+            try:
+                async with aclosing(self._kube.watch(self._path, self._params)) as changes:
+                    async for kind, document in changes:
+                        backoff.reset()
+                        if kind in ("ADDED", "MODIFIED"):
+                            self._seen(document)
+            except (KubeError, UnreachableError) as error:
+                log.info("watch of the worker: %s", error)
+            await backoff.wait()
+
+    def _seen(self, document: dict[str, Any]) -> None:
+        try:
+            modes = modes_of(document)
+        except (ValueError, AttributeError) as error:
+            log.warning("the worker's modes cannot be read: %s", error)
+            return
+        if modes != self.modes:
+            self.modes = modes
+            self._changed.set()
+
+
+def modes_of(worker: dict[str, Any]) -> Modes:
+    """`spec.watchdog.mode` and what each detector says otherwise. Raises ValueError."""
+    watchdog = worker.get("spec", {}).get("watchdog") or {}
+    detectors = watchdog.get("detectors") or {}
+    said = {fault: (detectors.get(f"{fault[0].lower()}{fault[1:]}") or {}).get("mode") for fault in FaultClass}
+    overrides = {fault.value: Mode(mode) for fault, mode in said.items() if mode}
+    return Modes(mode=Mode(watchdog.get("mode") or Mode.ENFORCE), overrides=overrides)

@@ -1,0 +1,124 @@
+"""The container's first process: starts the watchdog proper again whenever it ends, so that the container never does.
+
+Kubernetes makes a pod NotReady while a sidecar container is down, so a crash of the watchdog must not end it. The one
+way out, besides SIGTERM, is exit code 88, which restarts every container of the pod: it is passed on only with a fresh
+order in the journal's directory, each order once, at a bounded rate. No imports but the barest: this process is there
+for as long as the pod.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from llm_watchdog import orders
+
+# Written out again because `api.names` brings `typing`, a megabyte; a test compares them.
+JOURNAL_DIR = "/var/lib/llm-watchdog"
+RESTART_EXIT_CODE = 88
+
+ENV_JOURNAL_DIR = "LLM_WATCHDOG_JOURNAL_DIR"
+THRIFT = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
+"""For the child: what it frees goes back to the node. A TLS connection alone takes 256 KiB of buffer."""
+BACKOFF_MAX_SECONDS = 5.0
+BACKOFF_FIRST_SECONDS = 0.1
+STEADY_SECONDS = 30.0
+"""A child that lived this long starts the back-off anew."""
+
+
+class Supervisor:
+    """One child at a time."""
+
+    def __init__(self, command: list[str], directory: str) -> None:
+        self._command = command
+        self._directory = directory
+        self._child = 0
+        self._stopping = False
+
+    def run(self) -> int:
+        """The exit code of the container."""
+        signal.signal(signal.SIGTERM, self._forward)
+        signal.signal(signal.SIGINT, self._forward)
+        backoff = BACKOFF_FIRST_SECONDS
+        while True:
+            started = time.monotonic()
+            status = self._run_child()
+            if self._stopping:
+                return 0
+            if status == RESTART_EXIT_CODE and self._is_ordered():
+                return RESTART_EXIT_CODE
+            lived = time.monotonic() - started
+            backoff = BACKOFF_FIRST_SECONDS if lived > STEADY_SECONDS else min(backoff * 2, BACKOFF_MAX_SECONDS)
+            say(f"the watchdog ended with {status} after {lived:.1f} s, starting it again in {backoff:.1f} s")
+            self._pause(backoff)
+            if self._stopping:
+                return 0
+
+    def _is_ordered(self) -> bool:
+        refusal = orders.honour(self._directory, time.time())
+        if refusal:
+            say(f"exit code {RESTART_EXIT_CODE} is not passed on: {refusal}")
+        return not refusal
+
+    def _run_child(self) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        self._child = os.fork()
+        if self._child == 0:
+            self._become_child()
+        # Signals stay blocked until the child's id is known, so that none is lost between fork and here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+        return self._reap()
+
+    def _become_child(self) -> None:
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+            os.execve(self._command[0], self._command, {**THRIFT, **os.environ})  # noqa: S606
+        except OSError as error:
+            say(f"cannot start {self._command[0]}: {error}")
+        finally:
+            os._exit(127)
+
+    def _reap(self) -> int:
+        """As first process of the container, every orphan is ours to bury too."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == self._child:
+                self._child = 0
+                return os.waitstatus_to_exitcode(status)
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < until:
+            time.sleep(min(0.2, max(0.0, until - time.monotonic())))
+
+    def _forward(self, number: int, _frame: object) -> None:
+        """The kubelet stops the container; the child is told and waited for."""
+        self._stopping = True
+        if self._child:
+            try:
+                os.kill(self._child, number)
+            except ProcessLookupError:
+                return
+
+
+def say(message: str) -> None:
+    """One JSON line, written by hand: the json module costs half a megabyte here."""
+    text = message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    sys.stdout.write(f'{{"component": "supervisor", "message": "{text}"}}\n')
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """`python -m llm_watchdog.supervisor [command …]`; without a command it is the watchdog's own."""
+    # Without site (-S) where this process runs without it: start-up files of other packages cost both up to 4 MiB.
+    flags = ["-S"] if sys.flags.no_site else []
+    command = sys.argv[1:] or [sys.executable, *flags, "-m", "llm_watchdog", "run"]
+    return Supervisor(command, os.environ.get(ENV_JOURNAL_DIR, JOURNAL_DIR)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""An API server with what `manifests/base` brings except the operator's Deployment; one namespace per test."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.operator.live.api import Api, until
+from tests.operator.live.process import Operator, operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster.access import ApiAccess
+
+BASE = Path(__file__).parents[3] / "manifests" / "base"
+SYSTEM = "llmworker-system"
+NODES = {"old-node": "v1.35.2", "new-node": "v1.36.3"}
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def installed(apiserver: ApiAccess, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the operator's kubeconfig: a token of its ServiceAccount, no administrator's certificate."""
+    apiserver.kubectl("apply", "-k", str(BASE.parents[1] / "crds"), check=True)
+    apiserver.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s", check=True)
+    apiserver.kubectl("apply", "-f", str(BASE / "namespace.yaml"), check=True)
+    for name in ("rbac-watchdog.yaml", "rbac-operator.yaml", "admission.yaml"):
+        apiserver.kubectl("apply", "-n", SYSTEM, "-f", str(BASE / name), check=True)
+    token = apiserver.token_for("llmworker-operator", namespace=SYSTEM)
+    config = yaml.safe_load(apiserver.kubeconfig.read_text())
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    path = tmp_path_factory.mktemp("operator") / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="session")
+def api(apiserver: ApiAccess) -> Iterator[Api]:
+    client = Api(apiserver.kubeconfig)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def namespace(api: Api, installed: Path) -> Iterator[str]:
+    """Emptied at the end: there is no garbage collector here, and the operator looks after the whole cluster."""
+    name = f"operator-{next(_numbers)}"
+    api.create("namespaces", {"metadata": {"name": name}})
+    yield name
+    for plural in ("llmworkers", "llmincidents", "pods"):
+        for each in api.names(plural, name):
+            api.delete(plural, name, each)
+
+
+@pytest.fixture(scope="session")
+def nodes(api: Api) -> None:
+    """Two of them, of different age."""
+    text = (
+        *("architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "machineID"),
+        *("operatingSystem", "osImage", "systemUUID"),
+    )
+    for name, version in NODES.items():
+        api.create("nodes", {"metadata": {"name": name}})
+        info = {**dict.fromkeys(text, "x"), "kubeletVersion": version}
+        api.patch("nodes", "", name, {"status": {"nodeInfo": info}}, "status")
+
+
+@pytest.fixture(scope="module")
+def running(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """One operator for the tests of a module."""
+    with operator(installed, tmp_path_factory.mktemp("log") / "operator.log") as started:
+        started.wait_until_it_leads()
+        yield started
+        assert started.process.poll() is None, started.log()
+        assert started.stop() == 0
+
+
+def worker_manifest(namespace: str, name: str = "qwen", **spec: Any) -> dict[str, Any]:
+    template = {"spec": {"containers": [{"name": "engine", "image": "engine:1"}]}}
+    return {
+        "apiVersion": "llmworker.dev/v1alpha1",
+        "kind": "LLMWorker",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"engine": {"type": "openai"}, "template": template, "replicas": 2, **spec},
+    }
+
+
+def settled(api: Api, namespace: str, name: str = "qwen") -> dict[str, Any]:
+    """The worker once the operator has written a status for its present generation."""
+
+    def probe() -> dict[str, Any] | None:
+        worker = api.get("llmworkers", namespace, name)
+        seen = ((worker or {}).get("status") or {}).get("observedGeneration")
+        return worker if worker and seen == worker["metadata"]["generation"] else None
+
+    return until(probe)

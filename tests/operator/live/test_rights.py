@@ -1,0 +1,95 @@
+"""The watchdogs have rights only while the admission policies are in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.operator.live.api import Api, condition, until
+from tests.operator.live.conftest import BASE, settled, worker_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from e2e.cluster.access import ApiAccess
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("running")]
+
+POLICIES, BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
+NAME = "llmworker-watchdog-incidents"
+
+
+def reinstall(apiserver: ApiAccess) -> None:
+    """`apply` alone would leave what was added to an object by hand."""
+    manifest = str(BASE / "admission.yaml")
+    apiserver.kubectl("delete", "--ignore-not-found", "-f", manifest, check=True)
+    apiserver.kubectl("apply", "-f", manifest, check=True)
+
+
+@pytest.fixture(autouse=True)
+def restored(apiserver: ApiAccess) -> Iterator[None]:
+    yield
+    reinstall(apiserver)
+
+
+def missing_policy(api: Api) -> None:
+    api.delete(POLICIES, "", NAME)
+
+
+def missing_binding(api: Api) -> None:
+    api.delete(BINDINGS, "", NAME)
+
+
+def binding_that_only_warns(api: Api) -> None:
+    api.patch(BINDINGS, "", NAME, {"spec": {"validationActions": ["Warn"]}})
+
+
+def binding_of_some_namespaces(api: Api) -> None:
+    selector = {"namespaceSelector": {"matchLabels": {"only": "here"}}}
+    api.patch(BINDINGS, "", NAME, {"spec": {"matchResources": selector}})
+
+
+def policy_that_ignores_failures(api: Api) -> None:
+    api.patch(POLICIES, "", NAME, {"spec": {"failurePolicy": "Ignore"}})
+
+
+def policy_with_a_rule_less(api: Api) -> None:
+    policy: dict[str, Any] = api.get(POLICIES, "", NAME) or {}
+    api.patch(POLICIES, "", NAME, {"spec": {"validations": policy["spec"]["validations"][:-1]}})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        missing_policy,
+        missing_binding,
+        binding_that_only_warns,
+        binding_of_some_namespaces,
+        policy_that_ignores_failures,
+        policy_with_a_rule_less,
+    ],
+)
+def test_rights_are_withdrawn_said_and_given_back(
+    api: Api, apiserver: ApiAccess, namespace: str, spoil: Callable[[Api], None]
+) -> None:
+    api.create("llmworkers", worker_manifest(namespace))
+    until(lambda: api.get("rolebindings", namespace, "llm-watchdog"))
+    spoil(api)
+    until(lambda: api.get("rolebindings", namespace, "llm-watchdog") is None)
+    stalled = until(lambda: condition(api.get("llmworkers", namespace, "qwen"), "Stalled"))
+    assert stalled["reason"] == "AdmissionPolicyMissing"
+    assert NAME in stalled["message"]
+    assert condition(api.get("llmworkers", namespace, "qwen"), "RemediationHeld")
+    reinstall(apiserver)
+    until(lambda: api.get("rolebindings", namespace, "llm-watchdog"))
+    until(lambda: not condition(api.get("llmworkers", namespace, "qwen"), "Stalled"))
+
+
+def test_none_are_given_while_they_are_missing(api: Api, namespace: str) -> None:
+    api.delete(BINDINGS, "", NAME)
+    until(lambda: api.get(BINDINGS, "", NAME) is None)
+    api.create("llmworkers", worker_manifest(namespace))
+    until(lambda: condition(settled(api, namespace), "Stalled"))
+    assert api.get("rolebindings", namespace, "llm-watchdog") is None
+    assert api.get("deployments", namespace, "qwen"), "the engine is served all the same"

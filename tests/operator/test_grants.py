@@ -1,0 +1,225 @@
+"""Who gets a grant, who waits and why: one row per rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_watchdog.api.reasons import FaultClass, FindingReason, Mode
+from llmworker_operator.domain.grants import (
+    SERVES_NOTHING,
+    GrantDecision,
+    Refusal,
+    decide_grants,
+    effective_mode,
+    holders,
+)
+from tests.operator.making import NOW, asking, at, grant, incident, replica, step, worker
+
+if TYPE_CHECKING:
+    from llm_watchdog.api.policy import WatchdogPolicy
+
+ABC = [replica("a"), replica("b"), replica("c")]
+
+
+def policy(**remediation: Any) -> WatchdogPolicy:
+    return worker(watchdog={"remediation": {"budget": remediation}}).watchdog
+
+
+def decide(*incidents: Any, budget: dict[str, Any] | None = None, **overrides: Any) -> GrantDecision:
+    settings = {"policy": policy(**(budget or {})), "incidents": incidents, "replicas": ABC, "now": NOW, **overrides}
+    return decide_grants(**settings)
+
+
+def granted(decision: GrantDecision) -> list[str]:
+    return [g.incident.pod_name for g in decision.granted]
+
+
+def refusals(decision: GrantDecision) -> list[Refusal]:
+    return [w.refusal for w in decision.waiting]
+
+
+def test_a_request_is_granted_for_thirty_seconds() -> None:
+    (given,) = decide(asking("a")).granted
+    assert given.grant.step == "Restart"
+    assert (given.grant.granted_at, given.grant.expires_at) == (NOW, at(30))
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        pytest.param(incident("b", phase="Acting"), id="acting"),
+        pytest.param(incident("b", phase="Verifying"), id="verifying"),
+        pytest.param(incident("b", phase="Pondering"), id="a phase of a newer watchdog"),
+        pytest.param(incident("b", phase="Open", steps=[step(-600)]), id="restarted and not closed"),
+        pytest.param(asking("b", grant=grant(-5)), id="granted and not claimed"),
+        pytest.param(asking("b", grant=grant(-50)), id="expired and not withdrawn"),
+        pytest.param(asking("b", grant=grant(-50, step="LeaveRotation")), id="out of rotation by grant"),
+        pytest.param(incident("gone", phase="Acting"), id="of a pod that the cache does not know"),
+    ],
+)
+def test_a_holder_uses_the_budget_up(holder: Any) -> None:
+    decision = decide(asking("a"), holder)
+    assert "a" not in granted(decision)
+    assert Refusal.BUDGET_IN_USE in refusals(decision)
+
+
+@pytest.mark.parametrize(
+    "free",
+    [
+        pytest.param(incident("b", phase="Closed", outcome="Recovered", steps=[step(-600)]), id="closed"),
+        pytest.param(incident("b"), id="open"),
+        pytest.param(incident("b", phase="Open", steps=[step(-60, outcome="DryRun")]), id="dry run"),
+        pytest.param(incident("b", phase="Open", steps=[step(-60, outcome="Unavailable")]), id="not possible"),
+        pytest.param(incident("b", phase="Closed", outcome="Lost", grant=grant(-5)), id="lost with its grant"),
+    ],
+)
+def test_others_leave_the_budget_alone(free: Any) -> None:
+    assert granted(decide(asking("a"), free)) == ["a"]
+
+
+def test_one_at_a_time_then_the_next() -> None:
+    first = decide(asking("a", detected=-5), asking("b", detected=-9), asking("c", detected=-7))
+    assert granted(first) == ["b"]
+    assert refusals(first) == [Refusal.BUDGET_IN_USE] * 2
+
+
+def test_the_budget_may_be_larger() -> None:
+    assert granted(decide(asking("a"), asking("b"), asking("c"), budget={"maxUnavailable": 2})) == ["a", "b"]
+
+
+def test_who_serves_nothing_goes_first() -> None:
+    slow = asking("a", detected=-100, step="LeaveRotation", reason="AdmissionStalled")
+    partly = asking("b", detected=-50, reason="AdmissionStalled")
+    silent = asking("c", detected=-1, reason="HealthFailing")
+    assert granted(decide(slow, partly, silent)) == ["c"]
+
+
+def test_every_reason_is_sorted_into_serving_or_not() -> None:
+    assert set(FindingReason) - SERVES_NOTHING == {FindingReason.ADMISSION_STALLED}
+
+
+def test_every_fault_class_has_a_mode() -> None:
+    for fault in FaultClass:
+        assert effective_mode(policy(), fault) is Mode.ENFORCE
+    assert effective_mode(policy(), "CrossTalk") is Mode.OBSERVE
+
+
+def test_nothing_is_granted_to_a_pod_that_is_gone() -> None:
+    assert not decide(asking("gone")).granted
+
+
+@pytest.mark.parametrize(
+    "watchdog",
+    [{"mode": "Observe"}, {"detectors": {"stalledStream": {"mode": "Observe"}}}],
+    ids=["worker", "class"],
+)
+def test_observe_is_granted_nothing(watchdog: dict[str, Any]) -> None:
+    assert refusals(decide(asking("a"), policy=worker(watchdog=watchdog).watchdog)) == [Refusal.OBSERVE_ONLY]
+
+
+def test_an_incident_that_was_opened_in_observe_mode_is_granted_nothing() -> None:
+    assert refusals(decide(asking("a", mode="Observe"))) == [Refusal.OBSERVE_ONLY]
+
+
+def test_nothing_is_granted_without_the_admission_policies() -> None:
+    assert refusals(decide(asking("a"), rights=False)) == [Refusal.RIGHTS_WITHDRAWN]
+
+
+def test_a_step_of_a_newer_watchdog_is_not_granted() -> None:
+    assert refusals(decide(asking("a", step="ReplacePod"))) == [Refusal.NO_STEP]
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(59, [Refusal.COOLDOWN]), (60, [])])
+def test_cool_down_per_replica(ago: float, expected: list[Refusal]) -> None:
+    decision = decide(asking("a", steps=[step(-ago, outcome="Failed")]))
+    assert refusals(decision) == expected
+    assert decision.recheck_at == (at(60 - ago) if expected else at(30))
+
+
+def test_cool_down_counts_the_restart_of_an_earlier_incident() -> None:
+    earlier = incident("a", "earlier", phase="Closed", outcome="Recovered", steps=[step(-10)])
+    assert refusals(decide(asking("a"), earlier)) == [Refusal.COOLDOWN]
+    assert granted(decide(asking("b"), earlier)) == ["b"]
+
+
+def test_hourly_limit_frees_itself() -> None:
+    past = [
+        incident("b", f"past{n}", phase="Closed", outcome="Recovered", steps=[step(-ago)])
+        for n, ago in enumerate((3500, 3000, 2000, 1000))
+    ]
+    decision = decide(asking("a"), *past)
+    assert refusals(decision) == [Refusal.HOURLY_LIMIT]
+    assert decision.recheck_at == at(100)
+    assert granted(decide(asking("a"), *past, now=at(101))) == ["a"]
+
+
+def test_hourly_limit_counts_what_is_granted_in_the_same_pass() -> None:
+    decision = decide(asking("a"), asking("b"), budget={"maxUnavailable": 3, "maxPerHour": 1})
+    assert granted(decision) == ["a"]
+    assert refusals(decision) == [Refusal.HOURLY_LIMIT]
+
+
+def test_leaving_rotation_is_not_counted_by_the_hour() -> None:
+    past = [incident("b", f"past{n}", phase="Closed", outcome="Recovered", steps=[step(-1000)]) for n in range(4)]
+    assert granted(decide(asking("a", step="LeaveRotation"), *past)) == ["a"]
+
+
+def test_the_last_replica_in_rotation_may_not_leave_it() -> None:
+    others = [replica("a"), replica("b", ready=False), replica("c", terminating=True)]
+    assert refusals(decide(asking("a", step="LeaveRotation"), replicas=others)) == [Refusal.LAST_IN_ROTATION]
+    assert granted(decide(asking("a"), replicas=others)) == ["a"]
+
+
+def test_two_may_not_leave_rotation_in_one_pass_if_they_are_the_last_two() -> None:
+    two = [replica("a"), replica("b")]
+    asked = [asking("a", step="LeaveRotation"), asking("b", step="LeaveRotation")]
+    decision = decide(*asked, replicas=two, budget={"maxUnavailable": 2})
+    assert granted(decision) == ["a"]
+    assert refusals(decision) == [Refusal.LAST_IN_ROTATION]
+
+
+def test_two_incidents_of_one_replica_get_one_restart() -> None:
+    decision = decide(asking("a", "one", detected=-2), asking("a", "two", detected=-1), budget={"maxUnavailable": 3})
+    assert [g.incident.name for g in decision.granted] == ["one"]
+    assert refusals(decision) == [Refusal.REPLICA_BUSY]
+
+
+def test_two_incidents_of_one_replica_do_not_block_each_other_for_good() -> None:
+    """Both have been through a restart, and both ask again."""
+    tried = {"steps": [step(-300, outcome="Failed")]}
+    decision = decide(asking("a", "one", **tried), asking("a", "two", **tried))
+    assert [g.incident.name for g in decision.granted] == ["one"]
+
+
+def test_a_restart_is_granted_over_the_permission_to_leave_rotation() -> None:
+    assert granted(decide(asking("a", grant=grant(-5, step="LeaveRotation")))) == ["a"]
+
+
+def test_what_nobody_claims_is_withdrawn_and_granted_anew_later() -> None:
+    expired = decide(asking("a", grant=grant(-30)))
+    assert [i.pod_name for i in expired.withdrawn] == ["a"]
+    assert not expired.granted
+    assert not decide(asking("a", grant=grant(-29))).withdrawn
+
+
+def test_a_used_permission_is_taken_away_before_it_can_be_used_again() -> None:
+    used = incident("a", phase="Verifying", steps=[step(-4)], grant=grant(-5))
+    assert [i.pod_name for i in decide(used).withdrawn] == ["a"]
+
+
+def test_a_claimed_grant_is_not_withdrawn_by_the_clock() -> None:
+    assert not decide(incident("a", phase="Acting", grant=grant(-500))).withdrawn
+
+
+def test_a_permission_that_was_given_up_is_taken_back() -> None:
+    assert decide(incident("a", phase="Open", grant=grant(-1))).withdrawn
+
+
+def test_looks_again_when_a_grant_runs_out() -> None:
+    assert decide(asking("a", grant=grant(-10))).recheck_at == at(20)
+
+
+def test_holders_are_replicas_not_incidents() -> None:
+    assert holders([incident("a", "one", phase="Acting"), incident("a", "two", phase="Acting")]) == {"uid-a"}

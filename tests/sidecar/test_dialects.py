@@ -1,0 +1,140 @@
+"""The dialects against what the real vLLM answered, and against what other servers are known to answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llm_watchdog.api.policy import EngineType
+from llm_watchdog.core.observations import MetricsReading
+from llm_watchdog.engines.dialect import Dialect, StreamEvent, read_models
+from llm_watchdog.engines.openai import OpenAI
+from llm_watchdog.engines.registry import DIALECTS, dialect_of
+from llm_watchdog.engines.vllm import Vllm
+from tests.sidecar.recorded import answer, data_lines, text
+
+VLLM = Vllm()
+
+
+def events(body: str) -> list[StreamEvent]:
+    return [event for line in data_lines(body) if (event := VLLM.read_event(line)) is not None]
+
+
+@pytest.mark.parametrize("engine", EngineType)
+def test_every_engine_type_has_a_dialect_that_asks_for_a_stream_in_all_its_shapes(engine: EngineType) -> None:
+    dialect: Dialect = dialect_of(engine)
+    assert set(DIALECTS) == set(EngineType)
+    for shape in dialect.shapes:
+        call = dialect.canary(shape, model="m", request_id="llm-watchdog-p-1", max_tokens=4)
+        assert call.method == "POST"
+        assert call.headers == {"X-Request-Id": "llm-watchdog-p-1"}
+        body = json.loads(json.dumps(call.body))
+        assert (body["stream"], body["temperature"], body["max_tokens"], body["model"]) == (True, 0, 4, "m")
+        assert len(json.dumps(call.body)) < 400
+    without = dialect.canary(dialect.shapes[0], model=None, request_id="x", max_tokens=4)
+    assert "model" not in (without.body or {})
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"), [("completion_stream", 8), ("completion_ignore_eos", 8), ("chat_stream", 8)]
+)
+def test_recorded_streams_have_their_tokens_and_their_end(name: str, tokens: int) -> None:
+    seen = events(answer(name).text)
+    assert sum(event.tokens for event in seen) == tokens
+    assert [event.finish for event in seen if event.finish] == ["length"]
+    assert not any(event.error for event in seen)
+
+
+def test_the_role_chunk_of_a_chat_is_no_token() -> None:
+    first = data_lines(answer("chat_stream").text)[0]
+    assert '"role":"assistant"' in first
+    assert VLLM.read_event(first) == StreamEvent()
+
+
+def test_prompt_token_ids_are_no_generated_tokens() -> None:
+    first = data_lines(answer("chat_stream_contusage").text)[0]
+    assert '"prompt_token_ids":[' in first
+    assert VLLM.read_event(first) == StreamEvent()
+
+
+def test_the_death_of_the_engine_is_an_error_inside_a_200() -> None:
+    error, *rest = events(text("stream_engine_death.sse"))
+    assert error.error is not None
+    assert "EngineCore" in error.error
+    assert error.error_status == 500
+    assert rest == []
+
+
+def test_an_abort_is_an_end_without_a_token() -> None:
+    assert events(text("stream_abort_by_pause.sse")) == [StreamEvent(finish="abort")]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("[DONE]", None),
+        ("", None),
+        ("{", None),
+        ("[" * 100_000, None),
+        ("null", None),
+        ('{"choices":[]}', None),
+        ('{"choices":null,"usage":{}}', None),
+        ('{"choices":[null]}', None),
+        ('{"choices":[{"delta":{}}]}', StreamEvent()),
+        ('{"choices":[{"delta":{"content":null}}]}', StreamEvent()),
+        ('{"choices":[{"delta":{"reasoning_content":"hm"}}]}', StreamEvent(tokens=1)),
+        ('{"choices":[{"delta":{"reasoning":"hm"}}]}', StreamEvent(tokens=1)),
+        ('{"choices":[{"text":"","token_ids":[2]}]}', StreamEvent(tokens=1)),
+        ('{"choices":[{"text":"a b","token_ids":[2,3]}]}', StreamEvent(tokens=2)),
+        ('{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}', StreamEvent(tokens=1, finish="stop")),
+        ('{"error":"overloaded"}', StreamEvent(error="overloaded")),
+        ('{"error":{"code":"x"}}', StreamEvent(error="{'code': 'x'}")),
+    ],
+)
+def test_events_of_all_kinds_of_servers(data: str, expected: StreamEvent | None) -> None:
+    assert OpenAI().read_event(data) == expected
+
+
+def test_the_recorded_metrics_page() -> None:
+    assert VLLM.read_metrics(text("metrics_after.txt")) == MetricsReading(
+        running=0.0,
+        waiting=0.0,
+        kv_usage=0.0,
+        prompt_tokens=37.0,
+        generation_tokens=45.0,
+        process_start=1.79522241939e09,
+        asleep=False,
+    )
+
+
+def test_old_names_several_ranks_and_a_sleep() -> None:
+    page = """
+vllm:num_requests_running{engine="0",model_name="a"} 2.0
+vllm:num_requests_running{engine="1",model_name="a"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="a"} 4.0
+vllm:gpu_cache_usage_perc{engine="0",model_name="a"} 0.25
+vllm:engine_sleep_state{engine="0",sleep_state="awake"} 0.0
+vllm:engine_sleep_state{engine="0",sleep_state="weights_offloaded"} 1.0
+vllm:generation_tokens_total{engine="0",model_name="a, \\"b\\" {c}"} NaN
+"""
+    assert VLLM.read_metrics(page) == MetricsReading(running=3.0, waiting=4.0, kv_usage=0.25, asleep=True)
+
+
+@pytest.mark.parametrize(
+    "page", ["", "<html>", "vllm:num_requests_running{", "vllm:num_requests_running x", "\x00" * 99]
+)
+def test_what_is_no_metrics_page_is_none(page: str) -> None:
+    assert VLLM.read_metrics(page) is None
+
+
+def test_other_bodies() -> None:
+    assert read_models(answer("models").content) == ("tiny",)
+    assert read_models(b'{"data":[{"id":"a"},{"id":1},null,{"id":"b"}]}') == ("a", "b")
+    assert read_models(b"no") == ()
+    assert VLLM.read_load(answer("load").content) == 0
+    assert VLLM.read_load(b"{}") is None
+    sleeping, paused = VLLM.state_paths
+    assert sleeping.read(answer("is_sleeping").content) is False
+    assert paused.read(answer("is_paused").content) is False
+    assert paused.read(b'{"is_paused":"yes"}') is None

@@ -1,0 +1,239 @@
+"""Crashes at every point, an API server that comes and goes, an operator that grants and withdraws: nothing twice.
+
+The watchdog is its journal and `decide`; around it recorder, supervisor, operator and engine are a few lines each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from llm_watchdog.api.reasons import FaultClass, Mode, Phase, RestartMethod, Rung, UnknownReason, VerdictState
+from llm_watchdog.core.case import Case, EngineMark, Order, Stage
+from llm_watchdog.core.findings import Verdict
+from llm_watchdog.core.remediation_restart import UNREACHABLE_FOR
+from llm_watchdog.core.replica import Replica, decide
+from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Situation
+from tests.sidecar.remediation_surroundings import Surroundings
+from tests.sidecar.situations import START, finding
+
+CRASHES = st.sampled_from(["no", "no", "no", "before the journal", "after the journal", "after acting"])
+
+
+class Watchdog(Surroundings):
+    def __init__(self) -> None:
+        super().__init__()
+        self.journal = Replica()
+        self.engine = 1
+        self.listening = True
+        self.asked_since = 0.0
+        self.durable = True
+        self.given_here: set[str] = set()
+        self.honoured: list[Order] = []
+        self.pending: Order | None = None
+        self.kills: list[tuple[str, int]] = []
+
+    @initialize()
+    def serving(self) -> None:
+        self.look(0.1, "no")
+        self.world.at += 1.0
+        self.canary_passes()
+        self.look(0.1, "no")
+
+    # What is seen.
+
+    def situation(self) -> Situation:
+        down = None if self.api_down_at is None else START + timedelta(seconds=self.api_down_at)
+        container = f"c{self.engine}" if self.api_down_at is None else None
+        order = next((case.order for case in self.memory.open_cases if case.order), None)
+        facts = self.world.facts | {
+            "engine": EngineMark(container_id=container, listener=self.engine if self.listening else 0),
+            "api_unreachable_since": down,
+            "gate": self.gate,
+            "modes": Modes(mode=self.mode),
+            "journal_durable": self.durable,
+            "order": None if order is None else self.answer(order),
+        }
+        self.world.views = dict(self.seen)
+        self.world.facts = facts
+        self.world.replica = self.memory
+        return self.world.situation()
+
+    def answer(self, order: Order) -> OrderAnswer:
+        if order in self.honoured:
+            return OrderAnswer(state=OrderState.HONOURED)
+        return OrderAnswer(state=OrderState.PENDING if order.id in self.given_here else OrderState.ABSENT)
+
+    # The watchdog.
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 12.0, 40.0, 2000.0]), crash=CRASHES)
+    def look(self, seconds: float, crash: str) -> None:
+        self.world.at += seconds
+        situation = self.situation()
+        decided = decide(self.memory, situation)
+        if crash == "before the journal":
+            self.die()
+            return
+        if not self.durable and decided.restart is not None:
+            return
+        if self.durable:
+            self.journal = decided.replica
+        self.memory = decided.replica
+        if crash == "after the journal":
+            self.die()
+            return
+        if decided.restart is not None:
+            self.check_restart(decided.restart, situation)
+            self.given_here.add(decided.restart.id)
+            self.pending = decided.restart
+            if decided.restart.method is RestartMethod.ALL_CONTAINERS:
+                self.supervise()
+        self.write_gate(decided.rotation.in_rotation)
+        if crash == "after acting":
+            self.die()
+
+    def die(self) -> None:
+        self.memory = self.journal
+        self.given_here = set()
+        self.world.verdict = Verdict(
+            state=VerdictState.UNKNOWN, at=self.world.at, message="", unknown=UnknownReason.STARTING
+        )
+
+    def check_restart(self, order: Order, situation: Situation) -> None:
+        case = self.case_of(order)
+        assert case.stage is Stage.ORDERED
+        assert case.order == order
+        assert self.journal == self.memory, "recorded before it begins"
+        assert situation.faulty(case.fault), "unknown never kills"
+        assert self.mode is Mode.ENFORCE
+        assert order.id not in [earlier.id for earlier in self.honoured]
+        silent = (found := situation.finding(case.fault)) is not None and found.silent
+        if case.ungranted:
+            assert situation.api_unreachable_since is not None
+            assert situation.now - situation.api_unreachable_since >= UNREACHABLE_FOR
+            assert silent
+        else:
+            assert self.objects[case.name].phase is Phase.ACTING, "claimed"
+            assert self.objects[case.name].grant is not None
+        gone = self.api_down_at is not None and self.world.at - self.api_down_at >= UNREACHABLE_FOR.total_seconds()
+        assert gone or (self.gate is not None and not self.gate.in_rotation)
+
+    def case_of(self, order: Order) -> Case:
+        return next(case for case in self.memory.cases if case.name == order.incident)
+
+    @rule(durable=st.booleans())
+    def disk(self, durable: bool) -> None:  # noqa: FBT001
+        self.durable = durable
+        if durable:
+            self.journal = self.memory
+
+    # The supervisor and the kubelet.
+
+    def supervise(self) -> None:
+        """The process ends with code 88, the order is used up, all containers start anew."""
+        order, self.pending = self.pending, None
+        assert order is not None
+        self.honoured.append(order)
+        steps = [step for step in self.case_of(order).status.steps if step.step is Rung.RESTART]
+        self.kills.append((order.incident, len(steps)))
+        self.replace_engine()
+        self.die()
+
+    @rule()
+    def engine_restarts_by_itself(self) -> None:
+        self.replace_engine()
+
+    def replace_engine(self) -> None:
+        self.engine += 1
+        self.asked_since = self.world.at
+        self.world.verdict = Verdict(
+            state=VerdictState.UNKNOWN, at=self.world.at, message="", unknown=UnknownReason.STARTING
+        )
+
+    @rule(listening=st.booleans())
+    def listens(self, listening: bool) -> None:  # noqa: FBT001
+        self.listening = listening
+
+    # The engine, as the verdict shows it.
+
+    @rule()
+    def canary_passes(self) -> None:
+        self.world.verdict = Verdict(
+            state=VerdictState.HEALTHY,
+            at=self.world.at,
+            message="",
+            last_healthy_at=self.world.at,
+            last_canary_passed_at=self.world.at,
+        )
+
+    @rule(
+        state=st.sampled_from([VerdictState.SUSPECT, VerdictState.FAULTY]),
+        silent=st.booleans(),
+        faults=st.sets(st.sampled_from(list(FaultClass)), min_size=1),
+    )
+    def fault(self, state: VerdictState, silent: bool, faults: set[FaultClass]) -> None:  # noqa: FBT001
+        found = tuple(finding(since=self.world.at, state=state, silent=silent, fault=fault) for fault in sorted(faults))
+        self.world.verdict = replace(self.world.verdict, state=state, at=self.world.at, findings=found, unknown=None)
+
+    @rule()
+    def nothing_is_known(self) -> None:
+        self.world.verdict = replace(
+            self.world.verdict, state=VerdictState.UNKNOWN, unknown=UnknownReason.PROBE_FAILED, findings=()
+        )
+
+    @rule(times=st.integers(1, 4), crash=CRASHES)
+    def all_goes_on(self, times: int, crash: str) -> None:
+        """What happens most of the time, so that long ways are gone too."""
+        for _ in range(times):
+            if self.api_down_at is None:
+                self.recorder_syncs()
+                self.operator_grants(told=True)
+            self.look(0.1, "no")
+        if self.api_down_at is None:
+            self.recorder_syncs()
+        self.look(0.1, crash)
+
+    @rule(faults=st.sets(st.sampled_from(list(FaultClass)), min_size=1), times=st.integers(1, 4))
+    def a_fault_is_dealt_with(self, faults: set[FaultClass], times: int) -> None:
+        for _ in range(times):
+            if self.world.verdict.state is not VerdictState.FAULTY:
+                self.fault(VerdictState.FAULTY, silent=True, faults=faults)
+            self.all_goes_on(2, "no")
+
+    @rule(crash=CRASHES)
+    def the_api_server_is_gone_for_long(self, crash: str) -> None:
+        self.api_down_at = self.world.at
+        self.fault(VerdictState.FAULTY, silent=True, faults={FaultClass.STALLED_STREAM})
+        for seconds in (0.1, 40.0, 0.1):
+            self.look(seconds, "no")
+        self.look(0.1, crash)
+
+    # What must hold.
+
+    @invariant()
+    def no_step_kills_twice(self) -> None:
+        assert len(self.kills) == len(set(self.kills))
+
+    @invariant()
+    def a_restart_follows_only_on_a_judged_one(self) -> None:
+        for case in self.memory.cases:
+            restarts = [step for step in case.status.steps if step.step is Rung.RESTART]
+            assert all(step.outcome is not None for step in restarts[:-1])
+
+    @invariant()
+    def one_ladder_at_a_time(self) -> None:
+        climbing = [case for case in self.memory.cases if case.stage not in (Stage.WATCHING, Stage.CLOSED)]
+        assert len(climbing) <= 1
+
+    @invariant()
+    def one_open_incident_per_class(self) -> None:
+        faults = [case.fault for case in self.memory.cases if not case.closed]
+        assert len(faults) == len(set(faults))
+
+
+Watchdog.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestWatchdog = Watchdog.TestCase

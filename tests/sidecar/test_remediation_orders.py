@@ -1,0 +1,99 @@
+"""A restart from its order to its proof, or to the rung after it."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_watchdog.api.reasons import (
+    Outcome,
+    RestartMethod,
+    RotationReason,
+    Rung,
+    StepOutcome,
+    UnknownReason,
+)
+from llm_watchdog.core.case import EngineMark, Stage
+from llm_watchdog.core.situation import OrderAnswer, OrderState
+from tests.sidecar.situations import NEW, OLD, World, ordered, serving
+
+
+def steps(world: World) -> list[tuple[Rung, StepOutcome | None]]:
+    return [(step.step, step.outcome) for step in world.case.status.steps]
+
+
+def test_an_order_that_was_never_handed_over_needs_fresh_evidence() -> None:
+    world = ordered()
+    world.unknown(UnknownReason.STARTING)
+    world.settle(order=OrderAnswer(state=OrderState.ABSENT))
+    assert world.case.stage is Stage.CLAIMED
+    assert len(world.orders) == 1
+    world.sick()
+    assert len(world.orders) == 2
+    assert len([step for step in world.case.status.steps if step.step is Rung.RESTART]) == 1
+
+
+@pytest.mark.parametrize("answer", [OrderState.PENDING, OrderState.HONOURED])
+def test_an_engine_that_stays_the_same_was_not_restarted(answer: OrderState) -> None:
+    world = ordered()
+    world.look(29.0, order=OrderAnswer(state=answer))
+    assert world.case.stage is Stage.ORDERED
+    world.look(2.0).settle()
+    assert steps(world)[-2:] == [(Rung.RESTART, StepOutcome.FAILED), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+    assert world.case.status.outcome is Outcome.QUARANTINED
+    assert len(world.orders) == 1
+
+
+def test_a_refused_order_is_not_given_again() -> None:
+    world = ordered().settle(order=OrderAnswer(state=OrderState.REFUSED, message="5 in the last hour"))
+    assert (Rung.RESTART, StepOutcome.FAILED) in steps(world)
+    assert world.case.status.outcome is Outcome.QUARANTINED
+    assert len(world.orders) == 1
+
+
+def test_a_fault_that_comes_back_goes_to_quarantine_until_it_is_released() -> None:
+    world = ordered().settle(engine=NEW).sick()
+    assert world.case.status.outcome is Outcome.QUARANTINED
+    assert world.last is not None
+    assert world.last.rotation.reason is RotationReason.QUARANTINED
+    world.healthy()
+    assert not world.in_rotation
+    world.settle(release="looked at it")
+    assert world.last.rotation.reason is RotationReason.STARTING
+    assert "looked at it" in world.case.status.message
+    world.healthy()
+    assert world.in_rotation
+
+
+def test_a_start_that_takes_too_long_goes_to_quarantine() -> None:
+    world = ordered().settle(engine=NEW).unknown(UnknownReason.STARTING)
+    world.look(1799.0).settle()
+    assert world.case.stage is Stage.VERIFYING
+    world.look(2.0).settle()
+    assert world.case.status.outcome is not Outcome.RECOVERED
+    assert (Rung.RESTART, StepOutcome.TIMED_OUT) in steps(world)
+    assert world.case.status.outcome is Outcome.QUARANTINED
+
+
+def test_a_method_that_is_not_known_yet_is_waited_for_and_one_that_does_not_exist_is_passed_over() -> None:
+    world = serving(restart_method=None).sick().grant().claimed()
+    assert not world.orders
+    world.settle(restart_method=RestartMethod.LIVENESS_PROBE)
+    assert [order.method for order in world.orders] == [RestartMethod.LIVENESS_PROBE]
+    other = serving(restart_method=RestartMethod.UNAVAILABLE).sick()
+    assert steps(other) == [
+        (Rung.DRAIN, StepOutcome.SUCCEEDED),
+        (Rung.RESTART, StepOutcome.UNAVAILABLE),
+        (Rung.QUARANTINE, StepOutcome.SUCCEEDED),
+    ]
+
+
+def test_without_the_api_the_listening_socket_tells_the_new_engine() -> None:
+    world = ordered().look(1.0, engine=EngineMark(listener=0)).settle()
+    assert world.case.stage is Stage.ORDERED
+    world.settle(engine=EngineMark(listener=NEW.listener))
+    assert world.case.stage is Stage.VERIFYING
+
+
+def test_an_old_container_id_is_the_old_engine_whatever_listens() -> None:
+    world = ordered().settle(engine=EngineMark(container_id=OLD.container_id, listener=NEW.listener))
+    assert world.case.stage is Stage.ORDERED

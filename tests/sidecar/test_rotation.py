@@ -1,0 +1,84 @@
+"""When the readiness gate says what."""
+
+from __future__ import annotations
+
+from llm_watchdog.api.policy import EngineTask
+from llm_watchdog.api.reasons import Mode, RotationReason, UnknownReason, VerdictState
+from llm_watchdog.core.case import EngineMark
+from llm_watchdog.core.situation import Gate, Modes
+from tests.sidecar.situations import NEW, OLD, START, World, serving
+
+
+def reason(world: World) -> RotationReason:
+    assert world.last is not None
+    return world.last.rotation.reason
+
+
+def test_a_new_engine_waits_for_its_first_canary() -> None:
+    world = World().settle()
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.STARTING)
+    assert world.healthy().in_rotation
+
+
+def test_an_engine_that_restarts_by_itself_starts_over() -> None:
+    world = serving()
+    world.look(1.0, engine=EngineMark(container_id=OLD.container_id, listener=0))
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.STARTING)
+    world.look(1.0, engine=EngineMark(container_id=OLD.container_id, listener=NEW.listener))
+    assert not world.in_rotation, "the canary that passed was answered by the old engine"
+    assert world.healthy().in_rotation
+    world.look(1.0, engine=NEW)
+    assert world.in_rotation, "the container id follows later and changes nothing"
+
+
+def test_a_watchdog_that_merely_restarted_changes_nothing() -> None:
+    world = serving()
+    again = World(replica=world.replica, at=world.at, facts={"engine": EngineMark()})
+    assert again.settle().in_rotation
+    assert again.look(1.0, engine=EngineMark(listener=OLD.listener)).in_rotation
+    assert again.look(1.0, engine=OLD).in_rotation
+
+
+def test_a_watchdog_that_restarted_beside_a_new_engine_waits() -> None:
+    world = serving()
+    again = World(replica=world.replica, at=world.at, facts={"engine": EngineMark(listener=NEW.listener)})
+    assert not again.settle().in_rotation
+
+
+def test_a_lost_journal_means_a_new_start() -> None:
+    assert not World(facts={"gate": Gate(in_rotation=True, since=START)}).settle().in_rotation
+
+
+def test_stopping_comes_before_everything() -> None:
+    world = serving(modes=Modes(mode=Mode.OBSERVE)).settle(draining=True)
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.DRAINING)
+
+
+def test_doubt_moves_nothing() -> None:
+    for why in (UnknownReason.PROBE_FAILED, UnknownReason.CANARY_REJECTED):
+        assert serving().unknown(why).in_rotation
+
+
+def test_asleep_is_out_and_no_incident() -> None:
+    world = serving().unknown(UnknownReason.ASLEEP)
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.ASLEEP)
+    assert world.replica.cases == []
+
+
+def test_after_a_wake_a_canary_has_to_pass_first() -> None:
+    world = serving().unknown(UnknownReason.ASLEEP)
+    assert not world.unknown(UnknownReason.PROBE_FAILED).in_rotation
+    assert reason(world) is RotationReason.WAKE_GATE
+    assert world.healthy().in_rotation
+
+
+def test_an_engine_that_may_not_be_asked_is_in_as_soon_as_it_answers() -> None:
+    world = World(facts={"task": EngineTask.NONE}).settle()
+    assert not world.in_rotation
+    assert world.unknown(UnknownReason.NO_CANARY).in_rotation
+
+
+def test_observe_is_always_in() -> None:
+    world = World(facts={"modes": Modes(mode=Mode.OBSERVE)}).settle()
+    assert world.in_rotation
+    assert world.sick(state=VerdictState.SUSPECT).in_rotation
