@@ -24,7 +24,8 @@ class AccessLog:
         self._access = access
         self._command = ("-n", namespace, "logs", pod, "-c", names.ENGINE_CONTAINER, "--timestamps")
         self._namespace = namespace
-        self._followed = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
+        # Appending: kubectl shares the file's position, which every read of ours moves.
+        self._followed = tempfile.TemporaryFile("a+")  # noqa: SIM115 - closed in __exit__
         kubectl = (str(access.kubectl_program), "--kubeconfig", str(access.kubeconfig))
         self._process = subprocess.Popen(
             [*kubectl, *self._command, "--follow"], stdout=self._followed, stderr=subprocess.DEVNULL

@@ -51,7 +51,7 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
     installed: Access, make_worker: WorkerFactory, scene: Scene, plain: str
 ) -> None:
     worker = make_worker("hang")
-    load = Load(parallel=1, every=1.5, seconds=60, timeout=4)
+    load = Load(parallel=1, every=1.5, seconds=75, timeout=4)
     ours = Traffic.start(worker, "users-of-ours", ENGINE, load)
     theirs = Traffic.start(worker, "users-of-plain", ENGINE, load, service=PLAIN)
     wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
@@ -60,6 +60,7 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
 
     with ExitStack() as stack:
         logs = {pod: stack.enter_context(AccessLog(installed, NAMESPACE, pod)) for pod in (victim, healthy)}
+        wait_for("users at both replicas", lambda: all(log.completions(ours.pod) for log in logs.values()), timeout=30)
         scene.mark()
         stop_core(installed, victim)
         stop_core(installed, plain)

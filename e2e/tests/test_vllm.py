@@ -93,6 +93,7 @@ def test_a_hang_of_the_real_engine_beside_the_plain_deployment(real: Worker, pla
 
     with ExitStack() as stack:
         logs = {pod: stack.enter_context(AccessLog(access, NAMESPACE, pod)) for pod in (victim, healthy)}
+        wait_for("users at both replicas", lambda: all(log.completions(ours.pod) for log in logs.values()), timeout=60)
         scene.mark()
         for pod in (victim, rival):
             signal(access, NAMESPACE, pod, "STOP", find(access, NAMESPACE, pod, ENGINE.core_process))
