@@ -1,6 +1,7 @@
 """`make demo`: the main job on a real cluster, from nothing, told as it happens.
 
-KEEP=1 leaves the cluster running at the end; ENGINE=vllm does the same with the real vLLM.
+KEEP=1 leaves the cluster running at the end; ENGINE=vllm does the same with the real vLLM; SOURCE=local or kind
+starts a cluster whatever KUBECONFIG names.
 """
 
 from __future__ import annotations
@@ -104,11 +105,13 @@ def tell(worker: Worker) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m e2e.demo", description=__doc__)
     parser.add_argument("--engine", choices=sorted(ENGINES), default=os.environ.get("ENGINE") or "fault-engine")
+    sources = [source.value for source in Source]
+    parser.add_argument("--source", choices=sources, default=os.environ.get("SOURCE") or Source.AUTO.value)
     parser.add_argument("--keep", action="store_true", default=os.environ.get("KEEP") == "1")
     chosen = parser.parse_args()
     begin = time.monotonic()
     progress = Progress()
-    source = open_source(Source.AUTO, None, progress)
+    source = open_source(chosen.source, None, progress)
     keep = chosen.keep or source.runs()  # what this did not start, it does not end
     try:
         heading("A real cluster")

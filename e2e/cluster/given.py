@@ -27,7 +27,8 @@ def refuse_foreign(context: str, env: Mapping[str, str] = os.environ) -> None:
     if not any(fnmatch.fnmatchcase(context, pattern) for pattern in patterns):
         raise ClusterError(
             f"The context {context!r} is not on the allow-list ({', '.join(patterns)}): the tests break pods and "
-            f"install cluster-wide objects. If it is a cluster for that, set {ALLOW_VARIABLE}={context or 'NAME'}."
+            f"install cluster-wide objects. If it is a cluster for that, set {ALLOW_VARIABLE}={context or 'NAME'}; "
+            "for one of the project's own, unset KUBECONFIG."
         )
 
 
@@ -64,4 +65,7 @@ class GivenCluster:
         raise ClusterError("The API server of a given cluster is not ours to start: use --source kind or local.")
 
     def load_image(self, archive: Path) -> None:
-        raise ClusterError(f"{archive.name} cannot be loaded into a given cluster: push it to a registry it reads.")
+        raise ClusterError(
+            f"{archive.name} cannot be loaded into a given cluster: push it to a registry it "
+            "reads, or unset KUBECONFIG for a cluster of the project's own."
+        )

@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+from e2e.cluster.local import LocalNode
+from e2e.cluster.progress import ClusterError
+from e2e.cluster.source import Cluster
 from e2e.images.vllm import vllm_environment
 from e2e.images.vllm.serving import vllm_volume_manifests
 from e2e.lab.access import Access, apply, get, run
@@ -33,12 +36,17 @@ def real_vllm(namespace: str) -> list[dict[str, Any]]:
     return [space, vllm_worker("real", namespace)]
 
 
-def nothing_to_prepare(_access: Access, _namespace: str, _say: Say) -> None:
+def nothing_to_prepare(_access: Cluster, _namespace: str, _say: Say) -> None:
     """The image holds all that the engine needs."""
 
 
-def provide_vllm(access: Access, namespace: str, say: Say) -> None:
+def provide_vllm(access: Cluster, namespace: str, say: Say) -> None:
     """vLLM's files are too big for an image import; a local volume brings them to the pods."""
+    if not isinstance(access.source, LocalNode):
+        raise ClusterError(
+            "The real vLLM is mounted from this machine's disk, which only the local node can do: unset KUBECONFIG "
+            "and set SOURCE=local."
+        )
     say("real vLLM: environment and model (minutes when nothing is cached)")
     path = vllm_environment()
     node = get(access, "nodes")["items"][0]["metadata"]["name"]
@@ -59,7 +67,7 @@ class Engine:
     images: tuple[str, ...] = ()
     client_image: str = "llmworker.dev/fault-engine:dev"
     start_seconds: float = 120
-    prepare: Callable[[Access, str, Say], None] = nothing_to_prepare
+    prepare: Callable[[Cluster, str, Say], None] = nothing_to_prepare
 
     def health(self, access: Access, namespace: str, pod: str) -> str:
         """The status code of the engine's own health endpoint."""

@@ -56,19 +56,23 @@ def vllm_container(env: dict[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def vllm_worker(name: str, namespace: str, *, replicas: int = 2, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """An LLMWorker of real vLLMs."""
-    volumes, _ = vllm_volumes()
+def _worker(name: str, namespace: str, pod: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.WORKER_KIND,
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "replicas": replicas,
             "engine": {"type": "vllm", "port": 8000, "model": "tiny"},
-            "template": {"spec": {"containers": [vllm_container(env)], "volumes": volumes}},
+            "template": {"spec": pod},
+            **spec,
         },
     }
+
+
+def vllm_worker(name: str, namespace: str, *, replicas: int = 2, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """An LLMWorker of real vLLMs."""
+    volumes, _ = vllm_volumes()
+    return _worker(name, namespace, {"containers": [vllm_container(env)], "volumes": volumes}, {"replicas": replicas})
 
 
 def fault_engine_worker(
@@ -81,14 +85,5 @@ def fault_engine_worker(
     watchdog: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An LLMWorker of fault engines."""
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.WORKER_KIND,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": replicas,
-            "engine": {"type": "vllm", "port": 8000, "model": "tiny"},
-            "template": {"spec": {"containers": [fault_engine_container(args, env)]}},
-            "watchdog": watchdog or {},
-        },
-    }
+    pod = {"containers": [fault_engine_container(args, env)]}
+    return _worker(name, namespace, pod, {"replicas": replicas, "watchdog": watchdog or {}})

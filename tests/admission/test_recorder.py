@@ -66,7 +66,7 @@ class Rig:
             )
         )
 
-    async def until(self, holds: Callable[[], bool]) -> None:
+    async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(30):
             while not holds():  # noqa: ASYNC110 - it is the other side that is waited for
                 await asyncio.sleep(0.02)

@@ -114,8 +114,8 @@ def test_watchdog_and_operator_each_apply_their_part(api: ApiAccess) -> None:
     grant = {"step": "Restart", "grantedAt": "2026-11-21T03:00:00Z", "expiresAt": "2026-11-21T03:01:00Z"}
 
     def status() -> dict[str, Any]:
-        read: dict[str, Any] = json.loads(api.kubectl("get", "llmi", NAME, "-o", "json", check=True).stdout)
-        return read["status"]
+        read: dict[str, Any] = json.loads(api.kubectl("get", "llmi", NAME, "-o", "json", check=True).stdout)["status"]
+        return read
 
     apply_status(api, "llm-watchdog", wish)
     apply_status(api, "llmworker-operator", {"grant": grant})

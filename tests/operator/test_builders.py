@@ -248,7 +248,7 @@ def test_rendering_leaves_the_users_template_as_it_is() -> None:
         ({"strategy": {"type": "Recreate"}}, True),
         ({"engine": {"type": "openai", "apiKeySecretRef": {"name": "a", "key": "b"}}}, False),
         ({"template": {"spec": {"containers": [{"name": "engine", "image": "engine:2"}]}}}, False),
-        ({"watchdog": {"remediation": {"drainTimeout": "99s"}}}, False),
+        ({"watchdog": {"remediation": {"drainTimeout": "99s"}}}, True),
         ({"watchdog": {"remediation": {"restartMethod": "AllContainers"}}}, True),
         ({"watchdog": {"remediation": {"restartMethod": "LivenessProbe"}}}, False),
     ],

@@ -188,7 +188,7 @@ def test_two_incidents_of_one_replica_get_one_restart() -> None:
 
 def test_two_incidents_of_one_replica_do_not_block_each_other_for_good() -> None:
     """Both have been through a restart, and both ask again."""
-    tried = {"steps": [step(-300, outcome="Failed")]}
+    tried: dict[str, Any] = {"steps": [step(-300, outcome="Failed")]}
     decision = decide(asking("a", "one", **tried), asking("a", "two", **tried))
     assert [g.incident.name for g in decision.granted] == ["one"]
 

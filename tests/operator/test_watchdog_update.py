@@ -88,8 +88,15 @@ def test_the_failed_one_gets_the_next_image_first() -> None:
     assert decision.patch is failed
 
 
-def test_a_replica_that_is_not_ready_is_left_alone() -> None:
-    assert decide(replica("a", ready=False)).patch is None
+def test_a_replica_that_is_not_ready_is_left_alone_and_named() -> None:
+    decision = decide(replica("a", ready=False), patched("b"))
+    assert decision.patch is None
+    assert decision.waits == "pod a keeps its old watchdog until it is Ready (1 to be exchanged)"
+
+
+def test_an_exchange_that_goes_on_waits_for_nobody() -> None:
+    assert not decide(replica("a"), replica("b", ready=False)).waits
+    assert not decide(patched("a", ready=False), replica("b", ready=False)).waits
 
 
 def test_a_terminating_one_holds_nothing_up() -> None:

@@ -105,7 +105,7 @@ def test_a_full_disk_is_said_and_survived(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(module.os, "write", full)
+        broken.setattr("os.write", full)
         assert not journal.write(serving().sick().replica)
     assert not journal.durable
     assert "No space left" in journal.last_error

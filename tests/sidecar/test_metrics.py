@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,30 +15,11 @@ from llm_watchdog.probes.tally import Tally
 from tests.sidecar.situations import ordered, serving
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.core.replica import Pass, Replica
     from tests.sidecar.situations import World
 
-NAMES = {
-    "llm_watchdog_verdict",
-    "llm_watchdog_in_rotation",
-    "llm_watchdog_rotation_reason",
-    "llm_watchdog_canaries",
-    "llm_watchdog_canary_tokens",
-    "llm_watchdog_canary_first_token_seconds",
-    "llm_watchdog_incidents",
-    "llm_watchdog_incidents_closed",
-    "llm_watchdog_incidents_unacknowledged",
-    "llm_watchdog_steps",
-    "llm_watchdog_journal_errors",
-    "llm_watchdog_journal_durable",
-    "llm_watchdog_own_errors",
-    "llm_watchdog_loop_lag_seconds",
-    "llm_watchdog_process_cpu_seconds",
-    "llm_watchdog_process_resident_bytes",
-}
+DOCUMENT = Path(__file__).parents[2] / "docs" / "watchdog.md"
 
 
 class StubLoop:
@@ -57,8 +40,10 @@ def page(world: World, directory: Path, history: History) -> dict[str, dict[tupl
     }
 
 
-def test_all_names_are_there_and_no_others(tmp_path: Path) -> None:
-    assert page(serving(), tmp_path, History([])).keys() == NAMES
+def test_the_documented_names_are_there_and_no_others(tmp_path: Path) -> None:
+    section = DOCUMENT.read_text().split("## Metrics\n")[1]
+    documented = {name.removesuffix("_total") for name in re.findall(r"`(llm_watchdog_\w+)", section)}
+    assert page(serving(), tmp_path, History([])).keys() == documented
 
 
 def test_what_happened_is_counted_once(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ async def recording(api: FakeApi) -> AsyncIterator[KubernetesRecorder]:
     assert recorder.own_errors == 0
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - it is the other side that is waited for
             await asyncio.sleep(0.01)

@@ -105,12 +105,8 @@ def test_a_canary_that_began_before_the_restart_proves_nothing() -> None:
 
 
 def test_unknown_never_kills_at_any_stage() -> None:
-    for build in (
-        lambda: serving().sick(),
-        lambda: serving().sick().grant(),
-        lambda: serving().sick(state=VerdictState.SUSPECT),
-    ):
-        world = build().unknown()
+    for sick in (serving().sick(), serving().sick().grant(), serving().sick(state=VerdictState.SUSPECT)):
+        world = sick.unknown()
         if world.case.status.requested_step is GrantableStep.RESTART:
             world.grant()
         if world.case.stage is Stage.CLAIMING:

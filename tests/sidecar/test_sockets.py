@@ -57,12 +57,11 @@ def port(request: pytest.FixtureRequest) -> Iterator[Port]:
 
 def settle(number: int, ready: Callable[[SocketsObservation], bool]) -> SocketsObservation:
     """Acknowledgements take a moment."""
-    for _ in range(200):
-        seen = sockets.look(number, at=1.0)
-        if ready(seen):
-            return seen
+    deadline = time.monotonic() + 10
+    while not ready(seen := sockets.look(number, at=1.0)):
+        assert time.monotonic() < deadline, f"never ready: {seen}"
         time.sleep(0.01)
-    raise AssertionError(f"never ready: {seen}")
+    return seen
 
 
 def foreign(seen: SocketsObservation) -> tuple[int | None, int | None]:

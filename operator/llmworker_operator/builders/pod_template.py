@@ -43,7 +43,7 @@ def grace_seconds(worker: Worker) -> int:
 def spec_hash(worker: Worker) -> str:
     """Of the parts of the user's spec that shape the pod, and of nothing that the operator's version decides."""
     key = {"name": worker.api_key.name, "key": worker.api_key.key} if worker.api_key else None
-    shape: dict[str, Any] = {"template": dict(worker.template), "apiKey": key, "grace": grace_seconds(worker)}
+    shape: dict[str, Any] = {"template": dict(worker.template), "apiKey": key}
     return digest({**shape, "probe": True} if worker.wants_restart_probe else shape)
 
 

@@ -20,6 +20,9 @@ class UpdateDecision:
     """Their mark is to be taken away: it speaks of one exchange, and must not vouch for the next."""
     under_way: bool = False
     problem: str = ""
+    """The new image does not start."""
+    waits: str = ""
+    """For which of this worker's pods the exchange waits, and why."""
 
 
 def settled(replica: Replica) -> bool:
@@ -50,7 +53,19 @@ def decide_update(replicas: Sequence[Replica], everywhere: Iterable[Replica], im
             problem=_problem(under_way, replicas),
         )
     able = sorted((r for r in outdated if settled(r) and r.sidecar and r.sidecar.running), key=lambda r: r.name)
-    return UpdateDecision(patch=able[0] if able else None, finished=finished, under_way=bool(outdated))
+    return UpdateDecision(
+        patch=able[0] if able else None,
+        finished=finished,
+        under_way=bool(outdated),
+        waits="" if able else _waits(outdated),
+    )
+
+
+def _waits(outdated: Sequence[Replica]) -> str:
+    if not outdated:
+        return ""
+    first = min(outdated, key=lambda r: r.name)
+    return f"pod {first.name} keeps its old watchdog until it is Ready ({len(outdated)} to be exchanged)"
 
 
 def _problem(under_way: Sequence[Replica], mine: Sequence[Replica]) -> str:

@@ -55,8 +55,8 @@ def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: Up
         waits="children of a deleted worker of this name are being collected" if children.wait else "",
         held=held,
         held_reason=held_reason,
-        degraded=update.problem,
-        degraded_reason="WatchdogUpdateFailed" if update.problem else "",
+        degraded=update.problem or update.waits,
+        degraded_reason="WatchdogUpdateFailed" if update.problem else "WatchdogUpdateWaiting" if update.waits else "",
     )
 
 

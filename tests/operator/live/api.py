@@ -23,6 +23,7 @@ GROUPS = {
     "poddisruptionbudgets": "apis/policy/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
     "leases": "apis/coordination.k8s.io/v1",
+    "customresourcedefinitions": "apis/apiextensions.k8s.io/v1",
     "validatingadmissionpolicies": "apis/admissionregistration.k8s.io/v1",
     "validatingadmissionpolicybindings": "apis/admissionregistration.k8s.io/v1",
 }

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("running")]
 
 POLICIES, BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
 NAME = "llmworker-watchdog-incidents"
+CRDS = BASE.parents[1] / "crds"
 
 
 def reinstall(apiserver: ApiAccess) -> None:
@@ -84,6 +85,41 @@ def test_rights_are_withdrawn_said_and_given_back(
     reinstall(apiserver)
     until(lambda: api.get("rolebindings", namespace, "llm-watchdog"))
     until(lambda: not condition(api.get("llmworkers", namespace, "qwen"), "Stalled"))
+
+
+@pytest.fixture
+def newer_schema(api: Api, apiserver: ApiAccess) -> Iterator[None]:
+    """Lets an engine in that this operator does not know."""
+    name = "llmworkers.llmworker.dev"
+    versions = (api.get("customresourcedefinitions", "", name) or {})["spec"]["versions"]
+    spec = versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["engine"]["properties"]["type"]["enum"].append("martian")
+    api.patch("customresourcedefinitions", "", name, {"spec": {"versions": versions}})
+    yield
+    apiserver.kubectl("apply", "-k", str(CRDS), check=True)
+
+
+def become_unreadable(api: Api, namespace: str) -> bool:
+    """The API server takes a moment to serve a schema."""
+    try:
+        api.patch("llmworkers", namespace, "qwen", {"spec": {"engine": {"type": "martian"}}})
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("newer_schema")
+def test_they_are_withdrawn_beside_a_worker_that_cannot_be_read(api: Api, namespace: str) -> None:
+    api.create("llmworkers", worker_manifest(namespace))
+    until(lambda: api.get("rolebindings", namespace, "llm-watchdog"))
+    until(lambda: become_unreadable(api, namespace))
+    stalled = until(lambda: condition(settled(api, namespace), "Stalled"))
+    assert stalled["reason"] == "SpecUnreadable"
+    assert api.get("rolebindings", namespace, "llm-watchdog"), "its pods still run, and their watchdogs with them"
+    missing_policy(api)
+    until(lambda: api.get("rolebindings", namespace, "llm-watchdog") is None)
+    # Back to what it was, so that its deletion needs no schema that is about to go.
+    api.patch("llmworkers", namespace, "qwen", {"spec": {"engine": {"type": "openai"}}})
 
 
 def test_none_are_given_while_they_are_missing(api: Api, namespace: str) -> None:
