@@ -37,7 +37,12 @@ integration: .venv/.synced ## against a real kube-apiserver
 	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q
 
 e2e: .venv/.synced ## on a real node, the short form
-	$(RUN) pytest e2e -m "cluster and not long" -v --durations=12
+	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-on-cluster
+
+.PHONY: e2e-on-cluster
+e2e-on-cluster: # most cases wait most of the time: four at once
+	$(RUN) pytest e2e -m "cluster and not long and not alone" -v -n 4 --durations=6
+	$(RUN) pytest e2e -m "cluster and not long and alone" -v --durations=6
 
 e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP

@@ -1,6 +1,7 @@
 """`python -m e2e.cluster`: one command for every way to a cluster."""
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         added = commands.add_parser(name, help=line)
         if name == "load-image":
             added.add_argument("archive", type=Path)
+        if name == "run":
+            added.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")
     return parser.parse_args(words)
 
 
@@ -27,6 +30,19 @@ def up(arguments: argparse.Namespace, progress: Progress) -> None:
     cluster = open_source(arguments.source, arguments.kubeconfig, progress).up(progress)
     progress.say(f"ready at {cluster.url}")
     print(f"export KUBECONFIG={cluster.kubeconfig}")
+
+
+def run(arguments: argparse.Namespace, progress: Progress) -> None:
+    """What it started it ends, however the command ended."""
+    source = open_source(arguments.source, arguments.kubeconfig, progress)
+    ran_before = source.runs()
+    source.up(progress)
+    try:
+        code = subprocess.run(arguments.words, check=False).returncode
+    finally:
+        if not ran_before:
+            source.down(progress)
+    sys.exit(code)
 
 
 def down(arguments: argparse.Namespace, progress: Progress) -> None:
@@ -63,6 +79,7 @@ def apiserver_down(_arguments: argparse.Namespace, progress: Progress) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Progress], None], str]] = {
     "up": (up, "start the cluster, or leave it running"),
+    "run": (run, "start it, run a command, end it if it did not run before"),
     "down": (down, "end it and everything that it left"),
     "status": (status, "say what runs"),
     "stop-apiserver": (stop_apiserver, "end the API server alone"),

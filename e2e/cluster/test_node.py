@@ -13,7 +13,7 @@ from e2e.cluster.progress import Progress
 from e2e.cluster.sleeper import SLEEPER
 from e2e.cluster.source import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 NAMESPACE = {
     "apiVersion": "v1",

@@ -23,7 +23,7 @@ from e2e.cluster.places import REPOSITORY, State
 from e2e.cluster.progress import Progress
 from e2e.cluster.sleeper import SLEEPER
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 
 @dataclass(frozen=True, slots=True)

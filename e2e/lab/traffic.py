@@ -51,8 +51,8 @@ class Traffic:
 
     @classmethod
     def start(cls, worker: Worker, name: str, engine: Engine, load: Load, service: str = "") -> Traffic:
-        """Start a client pod; the Service is addressed by its cluster IP (there may be no cluster DNS)."""
-        access, namespace = worker.access, worker.namespace
+        """Start the pod `WORKER-NAME`; the Service is addressed by its cluster IP (there may be no cluster DNS)."""
+        access, namespace, name = worker.access, worker.namespace, f"{worker.name}-{name}"
         address = get(access, "-n", namespace, "service", service or worker.name)["spec"]["clusterIP"]
         env = {"TARGET": f"{address}:{engine.port}", "MODEL": engine.model, **load.env()}
         config = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 from e2e.lab.access import apply, run
 from e2e.lab.install import install
@@ -22,18 +23,22 @@ if TYPE_CHECKING:
     from e2e.cluster.source import Cluster
 
 NAMESPACE = "models"
+RESTRICTED_NAMESPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+}
 
 
 @pytest.fixture(scope="session")
-def installed(cluster: Cluster) -> Cluster:
-    """Operator, CRDs and admission policy, as `kubectl apply -k` leaves them."""
-    install(cluster)
-    namespace = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-    }
-    apply(cluster, namespace)
+def installed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Cluster:
+    """Operator, CRDs and admission policy, as `kubectl apply -k` leaves them; once for all processes of a run."""
+    done = tmp_path_factory.getbasetemp().parent / f"installed-{testrun_uid}"
+    with FileLock(done.with_suffix(".lock")):
+        if not done.exists():
+            install(cluster)
+            apply(cluster, RESTRICTED_NAMESPACE)
+            done.touch()
     return cluster
 
 

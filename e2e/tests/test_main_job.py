@@ -52,7 +52,7 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
 ) -> None:
     worker = make_worker("hang")
     load = Load(parallel=1, every=1.5, seconds=75, timeout=4)
-    ours = Traffic.start(worker, "users-of-ours", ENGINE, load)
+    ours = Traffic.start(worker, "users", ENGINE, load)
     theirs = Traffic.start(worker, "users-of-plain", ENGINE, load, service=PLAIN)
     wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
     victim, healthy = (pod["metadata"]["name"] for pod in worker.pods())
@@ -102,7 +102,9 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
 def test_a_replica_that_hangs_while_it_streams_is_restarted(
     installed: Access, make_worker: WorkerFactory, scene: Scene
 ) -> None:
-    worker = make_worker("midstream", replicas=1, args=("--token-seconds", "0.05"))
+    # Less patient than by default, where the first case shows what a request in flight costs.
+    watchdog = {"detectors": {"stalledStream": {"busyRestartDeadline": "30s"}}}
+    worker = make_worker("midstream", replicas=1, args=("--token-seconds", "0.05"), watchdog=watchdog)
     users = Traffic.start(worker, "users", ENGINE, Load(parallel=3, every=0.1, seconds=40, max_tokens=64, timeout=30))
     wait_for("a stream to have ended", lambda: len(users.reports()) > 2, timeout=60)
     victim = worker.pods()[0]["metadata"]["name"]
@@ -160,7 +162,7 @@ def test_a_slow_start_is_no_fault_and_not_in_rotation(make_worker: WorkerFactory
 
 def test_sixteen_clients_without_a_fault_raise_nothing(make_worker: WorkerFactory) -> None:
     worker = make_worker("busy", replicas=1)
-    load = Load(parallel=16, every=0.1, seconds=45, prompt_words=400, max_tokens=64, timeout=60)
+    load = Load(parallel=16, every=0.1, seconds=30, prompt_words=400, max_tokens=64, timeout=60)
     reports = Traffic.start(worker, "users", ENGINE, load).wait(150)
     assert len(reports) > 16
     assert failed(reports) == 0

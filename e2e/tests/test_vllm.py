@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from e2e.lab.access import Access
     from e2e.tests.conftest import Scene
 
-pytestmark = [pytest.mark.cluster, pytest.mark.vllm]
+pytestmark = [pytest.mark.cluster, pytest.mark.vllm, pytest.mark.alone]
 
 NAMESPACE = "models"
 ENGINE = ENGINES["vllm"]
@@ -84,7 +84,7 @@ def closed_after(worker: Worker, known: int) -> dict[str, object]:
 def test_a_hang_of_the_real_engine_beside_the_plain_deployment(real: Worker, plain: Worker, scene: Scene) -> None:
     access = real.access
     load = Load(parallel=1, every=2.0, seconds=100, timeout=10)
-    ours = Traffic.start(real, "users-of-ours", ENGINE, load)
+    ours = Traffic.start(real, "users", ENGINE, load)
     theirs = Traffic.start(real, "users-of-plain", ENGINE, load, service=PLAIN)
     wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
     victim, healthy = (pod["metadata"]["name"] for pod in real.pods())
