@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
+from llm_watchdog.api.reasons import FaultClass
 from llm_watchdog.core.case import EngineMark, Stage
 from llm_watchdog.core.replica import Pass, Replica, decide, forget, resolve_taken
 from llm_watchdog.core.situation import Modes, Situation, Traffic
@@ -253,7 +254,7 @@ def _stages(replica: Replica) -> list[Stage]:
 def modes_of(policy: Policy) -> Modes:
     """What the policy document says; the worker itself, once it is read, says it sooner."""
     detectors = policy.watchdog.detectors
-    said = {"StalledStream": detectors.stalled_stream.mode, "EngineDead": detectors.engine_dead.mode}
+    said = {fault.value: detectors.mode_of(fault) for fault in FaultClass}
     return Modes(mode=policy.watchdog.mode, overrides={fault: mode for fault, mode in said.items() if mode is not None})
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_watchdog.api.reasons import FaultClass, FindingReason, Mode
+from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, Mode
 from llmworker_operator.domain.grants import (
     SERVES_NOTHING,
     GrantDecision,
@@ -96,14 +96,34 @@ def test_who_serves_nothing_goes_first() -> None:
     assert granted(decide(slow, partly, silent)) == ["c"]
 
 
+TALKING = {
+    FaultClass.CROSS_TALK,
+    FaultClass.DEGRADED_OUTPUT,
+    FaultClass.RUNAWAY_GENERATION,
+    FaultClass.INCOMPLETE_STREAM,
+}
+SERVES_SOMETHING = {
+    *(reason for fault in TALKING for reason in REASONS[fault]),
+    FindingReason.ADMISSION_STALLED,
+    FindingReason.FIRST_TOKEN_SLOWING,
+    FindingReason.USER_STREAM_STALLED,
+    FindingReason.UPSTREAM_FAILED,
+    FindingReason.SLOTS_WITHOUT_PROGRESS,
+    FindingReason.RUNNING_WITHOUT_CLIENTS,
+    FindingReason.CACHE_HELD_WHILE_IDLE,
+    FindingReason.SLOTS_NOT_RETURNED,
+}
+
+
 def test_every_reason_is_sorted_into_serving_or_not() -> None:
-    assert set(FindingReason) - SERVES_NOTHING == {FindingReason.ADMISSION_STALLED}
+    assert set(FindingReason) == SERVES_NOTHING | SERVES_SOMETHING
+    assert not SERVES_NOTHING & SERVES_SOMETHING
 
 
 def test_every_fault_class_has_a_mode() -> None:
     for fault in FaultClass:
         assert effective_mode(policy(), fault) is Mode.ENFORCE
-    assert effective_mode(policy(), "CrossTalk") is Mode.OBSERVE
+    assert effective_mode(policy(), "OfALaterVersion") is Mode.OBSERVE
 
 
 def test_nothing_is_granted_to_a_pod_that_is_gone() -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from llm_watchdog.api.policy import EngineTarget, EngineType, WatchdogPolicy
 from llm_watchdog.core import cadence
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import (
     AnswerKind,
     Beat,
-    CanaryObservation,
-    CanaryOutcome,
     HealthObservation,
     MetricsObservation,
     MetricsReading,

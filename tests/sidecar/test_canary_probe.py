@@ -9,11 +9,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from llm_watchdog.core.observations import AnswerKind, CanaryObservation, CanaryOutcome
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.engines.dialect import Ask
 from llm_watchdog.engines.vllm import Vllm
 from llm_watchdog.probes.canary import CanaryOrder, CanaryProbe
 from llm_watchdog.probes.engine_client import BODY_MAX_BYTES, OWN_ADDRESS, EngineClient
@@ -23,10 +26,13 @@ Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n"
 TOKEN = b'data: {"choices":[{"index":0,"text":"a","finish_reason":null,"token_ids":[7]}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+ASK = Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="tiny")
 ORDER = CanaryOrder(
     id="llm-watchdog-p-1",
     shape="completions/4",
-    call=Vllm().canary("completions", model="tiny", request_id="llm-watchdog-p-1", max_tokens=4),
+    call=Vllm().generate("completions", ASK),
+    max_tokens=4,
     timeout=0.3,
 )
 
@@ -147,12 +153,13 @@ async def test_a_stream_that_stops_is_a_gap() -> None:
         ((b"nonsense\r\n\r\n",), CanaryOutcome.INCOMPLETE),
         ((SSE, b"data: " + b"x" * (2 * 1024 * 1024)), CanaryOutcome.INCOMPLETE),
         ((SSE, b": endless\n\n" * 200_000), CanaryOutcome.INCOMPLETE),
-        ((SSE, b'data: {"choices":[{"text":"","finish_reason":"stop"}]}\n\n'), CanaryOutcome.SUCCEEDED),
+        ((SSE, b'data: {"choices":[{"text":"","finish_reason":"stop"}]}\n\n'), CanaryOutcome.INCOMPLETE),
+        ((SSE, b'data: {"choices":[{"text":"","finish_reason":"stop"}]}\n\n', DONE), CanaryOutcome.SUCCEEDED),
     ],
 )
 async def test_how_other_streams_end(chunks: tuple[bytes, ...], outcome: CanaryOutcome) -> None:
     async with engine(sends(*chunks)) as client:
-        order = CanaryOrder(id="x", shape="s", call=ORDER.call, timeout=30)
+        order = CanaryOrder(id="x", shape="s", call=ORDER.call, timeout=30, max_tokens=4)
         assert (await ask(client, order))[-1].outcome is outcome
 
 
@@ -165,7 +172,8 @@ async def test_how_other_streams_end(chunks: tuple[bytes, ...], outcome: CanaryO
     ],
 )
 async def test_recorded_answers_that_are_no_streams(name: str, outcome: CanaryOutcome, said: str) -> None:
-    seen = (await ask(with_handler(lambda _: answer(name))))[-1]
+    order = replace(ORDER, max_tokens=8)
+    seen = (await ask(with_handler(lambda _: answer(name)), order))[-1]
     assert seen.outcome is outcome
     assert said in seen.detail
 
@@ -213,7 +221,7 @@ async def test_a_bug_of_our_own_does_not_stand_as_silence() -> None:
 async def test_a_withdrawn_canary_says_so_and_the_engine_is_told_to_stop() -> None:
     gone = asyncio.Event()
     reports: list[CanaryObservation] = []
-    order = CanaryOrder(id="x", shape="s", call=ORDER.call, timeout=60)
+    order = CanaryOrder(id="x", shape="s", call=ORDER.call, timeout=60, max_tokens=4)
     async with engine(then_silence(SSE, TOKEN, gone=gone)) as client:
         task = asyncio.create_task(CanaryProbe(client, Vllm(), time.monotonic).send(order, reports.append))
         while not any(report.tokens for report in reports):  # noqa: ASYNC110 - the report is a plain callback

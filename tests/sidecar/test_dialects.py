@@ -7,8 +7,9 @@ import json
 import pytest
 
 from llm_watchdog.api.policy import EngineType
+from llm_watchdog.core.canaries import Content
 from llm_watchdog.core.observations import MetricsReading
-from llm_watchdog.engines.dialect import Dialect, StreamEvent, read_models
+from llm_watchdog.engines.dialect import Ask, Dialect, StreamEvent, read_models
 from llm_watchdog.engines.openai import OpenAI
 from llm_watchdog.engines.registry import DIALECTS, dialect_of
 from llm_watchdog.engines.vllm import Vllm
@@ -22,17 +23,25 @@ def events(body: str) -> list[StreamEvent]:
 
 
 @pytest.mark.parametrize("engine", EngineType)
-def test_every_engine_type_has_a_dialect_that_asks_for_a_stream_in_all_its_shapes(engine: EngineType) -> None:
+def test_every_engine_type_has_a_dialect_that_asks_in_all_its_shapes(engine: EngineType) -> None:
     dialect: Dialect = dialect_of(engine)
     assert set(DIALECTS) == set(EngineType)
     for shape in dialect.shapes:
-        call = dialect.canary(shape, model="m", request_id="llm-watchdog-p-1", max_tokens=4)
+        call = dialect.generate(shape, Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="m"))
         assert call.method == "POST"
+        assert "Count" in json.dumps(call.body)
+
+
+@pytest.mark.parametrize("engine", [EngineType.VLLM, EngineType.OPENAI])
+def test_an_openai_canary_is_a_short_stream_at_temperature_0_under_an_id_of_its_own(engine: EngineType) -> None:
+    dialect: Dialect = dialect_of(engine)
+    for shape in dialect.shapes:
+        call = dialect.generate(shape, Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="m"))
         assert call.headers == {"X-Request-Id": "llm-watchdog-p-1"}
         body = json.loads(json.dumps(call.body))
         assert (body["stream"], body["temperature"], body["max_tokens"], body["model"]) == (True, 0, 4, "m")
         assert len(json.dumps(call.body)) < 400
-    without = dialect.canary(dialect.shapes[0], model=None, request_id="x", max_tokens=4)
+    without = dialect.generate(dialect.shapes[0], Ask(prompt="Count", request_id="x", max_tokens=4))
     assert "model" not in (without.body or {})
 
 
@@ -55,7 +64,9 @@ def test_the_role_chunk_of_a_chat_is_no_token() -> None:
 def test_prompt_token_ids_are_no_generated_tokens() -> None:
     first = data_lines(answer("chat_stream_contusage").text)[0]
     assert '"prompt_token_ids":[' in first
-    assert VLLM.read_event(first) == StreamEvent()
+    seen = VLLM.read_event(first)
+    assert seen is not None
+    assert (seen.tokens, seen.content.token_ids) == (0, ())
 
 
 def test_the_death_of_the_engine_is_an_error_inside_a_200() -> None:
@@ -63,31 +74,39 @@ def test_the_death_of_the_engine_is_an_error_inside_a_200() -> None:
     assert error.error is not None
     assert "EngineCore" in error.error
     assert error.error_status == 500
-    assert rest == []
+    assert rest == [StreamEvent(end=True)]
 
 
 def test_an_abort_is_an_end_without_a_token() -> None:
-    assert events(text("stream_abort_by_pause.sse")) == [StreamEvent(finish="abort")]
+    assert events(text("stream_abort_by_pause.sse")) == [StreamEvent(finish="abort"), StreamEvent(end=True)]
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ("[DONE]", None),
+        ("[DONE]", StreamEvent(end=True)),
         ("", None),
         ("{", None),
         ("[" * 100_000, None),
         ("null", None),
-        ('{"choices":[]}', None),
-        ('{"choices":null,"usage":{}}', None),
-        ('{"choices":[null]}', None),
+        ('{"choices":[]}', StreamEvent(empty=True)),
+        ('{"choices":null,"usage":{}}', StreamEvent(empty=True)),
+        ('{"choices":[null]}', StreamEvent(empty=True)),
+        ('{"choices":[],"usage":{"completion_tokens":3}}', StreamEvent(content=Content(completion_tokens=3))),
+        ('{"object":"ping"}', None),
         ('{"choices":[{"delta":{}}]}', StreamEvent()),
         ('{"choices":[{"delta":{"content":null}}]}', StreamEvent()),
-        ('{"choices":[{"delta":{"reasoning_content":"hm"}}]}', StreamEvent(tokens=1)),
-        ('{"choices":[{"delta":{"reasoning":"hm"}}]}', StreamEvent(tokens=1)),
-        ('{"choices":[{"text":"","token_ids":[2]}]}', StreamEvent(tokens=1)),
-        ('{"choices":[{"text":"a b","token_ids":[2,3]}]}', StreamEvent(tokens=2)),
-        ('{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}', StreamEvent(tokens=1, finish="stop")),
+        ('{"choices":[{"delta":{"reasoning_content":"hm"}}]}', StreamEvent(tokens=1, content=Content(text="hm"))),
+        ('{"choices":[{"delta":{"reasoning":"hm"}}]}', StreamEvent(tokens=1, content=Content(text="hm"))),
+        ('{"choices":[{"text":"","token_ids":[2]}]}', StreamEvent(tokens=1, content=Content(token_ids=(2,)))),
+        (
+            '{"choices":[{"text":"a b","token_ids":[2,3]}]}',
+            StreamEvent(tokens=2, content=Content(text="a b", token_ids=(2, 3))),
+        ),
+        (
+            '{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}',
+            StreamEvent(tokens=1, finish="stop", content=Content(text="hi")),
+        ),
         ('{"error":"overloaded"}', StreamEvent(error="overloaded")),
         ('{"error":{"code":"x"}}', StreamEvent(error="{'code': 'x'}")),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from llm_watchdog.api.policy import EngineTask, ProbeCost
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
-from llm_watchdog.core.observations import CanaryOutcome
+from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.verdict import judge
 from tests.sidecar.simulation import TARGET, Client, Engine, Simulation, between, never
 

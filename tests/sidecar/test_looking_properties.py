@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from llm_watchdog.api.policy import WatchdogPolicy
 from llm_watchdog.api.reasons import VerdictState
 from llm_watchdog.core import cadence
-from llm_watchdog.core.intake import CANARIES_MAX, OTHERS_MAX, SHAPES_MAX, TRAFFIC_MAX, observe, observe_all
-from llm_watchdog.core.observations import (
+from llm_watchdog.core.canaries import (
     NO_EVIDENCE_OUTCOMES,
     SILENT_OUTCOMES,
-    AnswerKind,
-    Beat,
     CanaryObservation,
     CanaryOutcome,
+)
+from llm_watchdog.core.intake import CANARIES_MAX, OTHERS_MAX, SHAPES_MAX, TRAFFIC_MAX, observe, observe_all
+from llm_watchdog.core.observations import (
+    AnswerKind,
+    Beat,
     HealthObservation,
     LoadObservation,
     MetricsObservation,

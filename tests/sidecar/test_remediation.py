@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from llm_watchdog.api.policy import DetectorsPolicy, LaddersPolicy, RemediationPolicy, WatchdogPolicy
+from llm_watchdog.api.policy import LaddersPolicy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import (
     FaultClass,
     GrantableStep,
@@ -18,6 +18,7 @@ from llm_watchdog.api.reasons import (
     StepOutcome,
     VerdictState,
 )
+from llm_watchdog.api.thresholds import DetectorsPolicy
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.situation import Gate, Modes, Traffic

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from llm_watchdog.api.policy import EngineTarget, EngineType, Policy
+from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, WatchdogPolicy
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
-from llm_watchdog.core.observations import CanaryOutcome, SocketSample, SocketsObservation
+from llm_watchdog.core.canaries import CanaryOutcome
+from llm_watchdog.core.observations import SocketSample, SocketsObservation
 from llm_watchdog.probes.watch import Watcher
 from tests.sidecar.recorded import answer, text
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.looptime
 COMPLETIONS = "/v1/completions"
+WATCHDOG = WatchdogPolicy(canary=CanaryPolicy(max_tokens=8))
+"""As many as the recorded answers hold."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ async def watching(
     engine: FakeEngine, target: EngineTarget | None = None, before: Callable[[Watcher], object] = lambda _watcher: None
 ) -> AsyncIterator[Watcher]:
     watcher = Watcher(
-        Policy(engine=target or EngineTarget(type=EngineType.VLLM)),
+        Policy(engine=target or EngineTarget(type=EngineType.VLLM), watchdog=WATCHDOG),
         pod="qwen-0",
         clock=asyncio.get_running_loop().time,
         transport=httpx.MockTransport(engine),

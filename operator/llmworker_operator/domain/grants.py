@@ -33,6 +33,13 @@ SERVES_NOTHING: Final = frozenset(
         FindingReason.NO_PROGRESS,
         FindingReason.HEALTH_FAILING,
         FindingReason.COMPLETIONS_FAILING,
+        FindingReason.OUT_OF_MEMORY,
+        FindingReason.START_TIMED_OUT,
+        FindingReason.WAKE_ERROR,
+        FindingReason.AWAKE_BUT_SILENT,
+        FindingReason.PAUSED_TOO_LONG,
+        FindingReason.QUEUE_AT_LIMIT,
+        FindingReason.SLOT_PROBE_HANGS,
     }
 )
 """Findings that mean that no user gets an answer from this replica: its restart costs nothing."""
@@ -92,13 +99,9 @@ class _Ledger:
 
 def effective_mode(policy: WatchdogPolicy, fault: str) -> Mode:
     """The per-class override, or the worker's own mode; an unknown class is only observed."""
-    match fault:
-        case FaultClass.STALLED_STREAM:
-            return policy.detectors.stalled_stream.mode or policy.mode
-        case FaultClass.ENGINE_DEAD:
-            return policy.detectors.engine_dead.mode or policy.mode
-        case _:
-            return Mode.OBSERVE
+    if fault not in {known.value for known in FaultClass}:
+        return Mode.OBSERVE
+    return policy.detectors.mode_of(FaultClass(fault)) or policy.mode
 
 
 def holders(incidents: Iterable[IncidentView]) -> set[str]:

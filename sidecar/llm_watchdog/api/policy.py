@@ -9,14 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from llm_watchdog.api.reasons import Mode, RestartMethod, Rung
+from llm_watchdog.api.reasons import FaultClass, Mode, RestartMethod, Rung
 from llm_watchdog.api.seconds import Seconds
+from llm_watchdog.api.thresholds import ChecksPolicy, DetectorsPolicy
 
 
 class EngineType(StrEnum):
     """Names a dialect."""
 
     VLLM = "vllm"
+    SGLANG = "sglang"
+    LLAMACPP = "llamacpp"
+    TGI = "tgi"
+    OLLAMA = "ollama"
+    FASTCHAT = "fastchat"
+    DBGPT = "dbgpt"
+    LAZYLLM = "lazyllm"
+    CHATCHAT = "chatchat"
     OPENAI = "openai"
 
 
@@ -53,6 +62,10 @@ class EngineTarget:
     port: int = 8000
     model: str | None = None
     concurrency: int | None = None
+    path: str | None = None
+    """The route that generates, where the dialect has no standard one (`lazyllm`)."""
+    text_field: str | None = None
+    """The field of that route's JSON request that takes the prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,41 +83,6 @@ class CanaryPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StalledStreamPolicy:
-    """Thresholds of `StalledStream`. `deadline`s move a replica out of rotation, `restart_deadline`s allow a kill."""
-
-    mode: Mode | None = None
-    first_token_deadline: Seconds = Seconds(5)
-    """No token on a canary of a seen shape, alone in the engine."""
-    restart_deadline: Seconds = Seconds(20)
-    """The same, sustained over at least two canaries."""
-    busy_deadline: Seconds = Seconds(10)
-    """With users connected, no byte and no counter moving: a kernel compile looks alike, so slower."""
-    busy_restart_deadline: Seconds = Seconds(100)
-    """Kernel compiles of up to 70 s are healthy (dynamo#14735)."""
-    token_gap_deadline: Seconds = Seconds(5)
-    """Between two tokens of a canary."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineDeadPolicy:
-    """Thresholds of `EngineDead`: the server answers, and what it answers is 5xx."""
-
-    mode: Mode | None = None
-    deadline: Seconds = Seconds(2)
-    restart_deadline: Seconds = Seconds(10)
-    """vLLM ends by itself within 5 s of its engine's death unless told to stay; leave it that time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorsPolicy:
-    """One entry per fault class."""
-
-    stalled_stream: StalledStreamPolicy = field(default_factory=StalledStreamPolicy)
-    engine_dead: EngineDeadPolicy = field(default_factory=EngineDeadPolicy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetPolicy:
     """How much of a worker may be in granted steps, enforced by the operator."""
 
@@ -116,10 +94,21 @@ class BudgetPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaddersPolicy:
-    """Replaces the default ladder of a fault class, mildest rung first."""
+    """Replaces the default ladder of a fault class, mildest rung first. One entry per fault class, of its name."""
 
-    stalled_stream: list[Rung] | None = None
     engine_dead: list[Rung] | None = None
+    wake_failed: list[Rung] | None = None
+    stalled_stream: list[Rung] | None = None
+    cross_talk: list[Rung] | None = None
+    leaked_concurrency: list[Rung] | None = None
+    degraded_output: list[Rung] | None = None
+    runaway_generation: list[Rung] | None = None
+    incomplete_stream: list[Rung] | None = None
+
+    def of(self, fault: FaultClass) -> list[Rung] | None:
+        """The user's ladder, if there is one."""
+        rungs: list[Rung] | None = getattr(self, fault.name.lower())
+        return rungs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +130,7 @@ class WatchdogPolicy:
 
     mode: Mode = Mode.ENFORCE
     canary: CanaryPolicy = field(default_factory=CanaryPolicy)
+    checks: ChecksPolicy = field(default_factory=ChecksPolicy)
     detectors: DetectorsPolicy = field(default_factory=DetectorsPolicy)
     remediation: RemediationPolicy = field(default_factory=RemediationPolicy)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.policy import EngineTask, ProbeCost
-from llm_watchdog.core.observations import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryOutcome
+from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.progress import generation_rate
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy
-    from llm_watchdog.core.observations import CanaryObservation
+    from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.window import Window
 
 SOCKETS_SECONDS: Final = 1.0

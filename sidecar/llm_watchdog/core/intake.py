@@ -7,18 +7,19 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import fold
 from llm_watchdog.core.observations import (
     AnswerKind,
     Beat,
-    CanaryObservation,
-    CanaryOutcome,
     HealthObservation,
     LoadObservation,
     MetricsObservation,
     Observation,
     SocketsObservation,
     StateObservation,
+    StatusObservation,
 )
 from llm_watchdog.core.progress import has_progressed
 from llm_watchdog.core.window import BEAT_GAP_SECONDS, Span, Window
@@ -32,6 +33,7 @@ CANARIES_MAX: Final = 256
 TRAFFIC_MAX: Final = 900
 """At one per second: longer than the slowest restart deadline that makes sense."""
 OTHERS_MAX: Final = 64
+CHECKS_MAX: Final = 32
 SHAPES_MAX: Final = 8
 PROCESS_START_TOLERANCE_SECONDS: Final = 1.0
 
@@ -110,6 +112,18 @@ def _(state: StateObservation, window: Window) -> Window:
     # An engine that says that it is awake knows it better than its metrics page of some seconds ago.
     by_metrics = window.asleep_by_metrics and state.asleep is None
     return window.with_sleep(by_state=bool(state.asleep or state.paused), by_metrics=by_metrics)
+
+
+@_add.register
+def _(status: StatusObservation, window: Window) -> Window:
+    if status.kind is AnswerKind.REFUSED:
+        window = _refused(window, status.at)
+    return replace(window, status=_append(window.status, status, OTHERS_MAX))
+
+
+@_add.register
+def _(check: CheckObservation, window: Window) -> Window:
+    return replace(window, checks=_append(window.checks, check, CHECKS_MAX))
 
 
 @_add.register

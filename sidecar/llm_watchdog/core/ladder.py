@@ -9,19 +9,19 @@ from llm_watchdog.api.reasons import FaultClass, Rung
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import LaddersPolicy
 
+RESTART: Final = (Rung.DRAIN, Rung.RESTART, Rung.QUARANTINE)
+"""What cures most of them."""
+
 DEFAULTS: Final[dict[FaultClass, tuple[Rung, ...]]] = {
-    FaultClass.STALLED_STREAM: (Rung.DRAIN, Rung.RESTART, Rung.QUARANTINE),
-    FaultClass.ENGINE_DEAD: (Rung.DRAIN, Rung.RESTART, Rung.QUARANTINE),
+    **dict.fromkeys(FaultClass, RESTART),
+    FaultClass.CROSS_TALK: (Rung.QUARANTINE,),  # a confidentiality alarm: a person has to look at it
 }
 
-PRECEDENCE: Final[tuple[FaultClass, ...]] = (FaultClass.ENGINE_DEAD, FaultClass.STALLED_STREAM)
-"""Whose ladder is climbed when several faults stand at once: the more certain one first."""
+PRECEDENCE: Final[tuple[FaultClass, ...]] = tuple(FaultClass)
+"""Whose ladder is climbed when several faults stand at once: the more certain one first, the order of the enum."""
 
 
 def ladder(fault: FaultClass, overrides: LaddersPolicy) -> list[Rung]:
     """The user's ladder, or the default one."""
-    chosen = {
-        FaultClass.STALLED_STREAM: overrides.stalled_stream,
-        FaultClass.ENGINE_DEAD: overrides.engine_dead,
-    }[fault]
+    chosen = overrides.of(fault)
     return list(DEFAULTS[fault] if chosen is None else chosen)

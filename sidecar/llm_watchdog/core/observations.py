@@ -8,57 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class CanaryOutcome(StrEnum):
-    """How far a canary came."""
-
-    IN_PROGRESS = "InProgress"
-    SUCCEEDED = "Succeeded"
-    """Generated tokens and a finish reason."""
-    NO_FIRST_TOKEN = "NoFirstToken"
-    """Asked, and cancelled by its timeout without a token."""
-    TOKEN_GAP = "TokenGap"
-    """Began to generate, and was cancelled by its timeout."""
-    REFUSED = "Refused"
-    """Nobody listens on the engine's port."""
-    SERVER_ERROR = "ServerError"
-    """Answered with 5xx."""
-    ERROR_IN_STREAM = "ErrorInStream"
-    """An error object inside a 200."""
-    INCOMPLETE = "Incomplete"
-    """Ended without a finish reason, or the connection was cut."""
-    REJECTED = "Rejected"
-    """Answered with 4xx: the canary is wrong, the key is, or the engine is full (429)."""
-    NOT_SENT = "NotSent"
-    """Our own failure; never evidence."""
-    IMPOSSIBLE = "Impossible"
-    """There is nothing to ask: several models and none named."""
-    WITHDRAWN = "Withdrawn"
-    """Cancelled by us for a reason that lies outside the engine's speed: it sleeps, or the history was reset."""
-
-
-SILENT_OUTCOMES = frozenset({CanaryOutcome.IN_PROGRESS, CanaryOutcome.NO_FIRST_TOKEN, CanaryOutcome.TOKEN_GAP})
-"""The engine was asked and has not answered (yet)."""
-
-NO_EVIDENCE_OUTCOMES = frozenset({CanaryOutcome.NOT_SENT, CanaryOutcome.IMPOSSIBLE, CanaryOutcome.WITHDRAWN})
-"""Say nothing about the engine."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CanaryObservation:
-    """A canary. While it runs the same `id` is observed again and again."""
-
-    id: str
-    shape: str
-    """What makes a request new to an engine: its endpoint and its size. A first-seen shape may compile kernels."""
-    started_at: float
-    outcome: CanaryOutcome = CanaryOutcome.IN_PROGRESS
-    first_token_at: float | None = None
-    last_token_at: float | None = None
-    finished_at: float | None = None
-    tokens: int = 0
-    http_status: int | None = None
-    detail: str = ""
+from llm_watchdog.core.canaries import CanaryObservation
+from llm_watchdog.core.check_rounds import CheckObservation
 
 
 class AnswerKind(StrEnum):
@@ -89,6 +40,15 @@ class MetricsReading:
     generation_tokens: float | None = None
     process_start: float | None = None
     asleep: bool | None = None
+    progress: float | None = None
+    """Any other counter of the dialect that grows with each step of the engine (decode calls, realtime tokens)."""
+    finished: float | None = None
+    """Requests that were completed, for whatever reason."""
+    corrupted: float | None = None
+    """Requests whose numbers the engine itself found broken."""
+    first_token_sum: float | None = None
+    """Seconds, of all requests."""
+    first_token_count: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +92,36 @@ class StateObservation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReading:
+    """What an engine's own status endpoint says besides metrics, health and sleep. None where it does not tell."""
+
+    slots: int | None = None
+    """How many requests it serves at once."""
+    busy: int | None = None
+    """Slots in use, or the queue length where users and waiters are counted together (FastChat)."""
+    waiting: int | None = None
+    progress: float | None = None
+    """A number that changes with each step of any busy slot."""
+    unloaded: bool | None = None
+    """No model is in memory; a request would load it."""
+    leaving: str = ""
+    """A state that should pass within seconds, in the engine's words (ollama: `Stopping...`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusObservation:
+    """One look at a status endpoint. `SILENT` is evidence where the call takes a slot and no token (DB-GPT)."""
+
+    at: float
+    name: str
+    """Of the call, as the dialect names it."""
+    kind: AnswerKind
+    reading: StatusReading | None = None
+    seconds: float = 0.0
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SocketSample:
     """One connection at the engine's end. Counters are None where only its existence can be read."""
 
@@ -170,6 +160,8 @@ Observation = (
     | HealthObservation
     | LoadObservation
     | StateObservation
+    | StatusObservation
+    | CheckObservation
     | SocketsObservation
     | Beat
 )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.findings import Sign
-from llm_watchdog.core.observations import CanaryOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sized
 
+    from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.connections import Traffic
     from llm_watchdog.core.observations import (
-        CanaryObservation,
         HealthObservation,
         LoadObservation,
         MetricsObservation,

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.core.observations import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryObservation, CanaryOutcome
+from llm_watchdog.core.canaries import (
+    NO_EVIDENCE_OUTCOMES,
+    SILENT_OUTCOMES,
+    CanaryObservation,
+    CanaryOutcome,
+)
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:

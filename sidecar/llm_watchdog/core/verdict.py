@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.policy import EngineTask
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.detectors import DETECTORS
 from llm_watchdog.core.findings import Finding, Verdict
-from llm_watchdog.core.observations import CanaryObservation, CanaryOutcome
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from llm_watchdog.core.canaries import CanaryObservation
+from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import Ledger, Traffic
 from llm_watchdog.core.observations import (
-    CanaryObservation,
     HealthObservation,
     LoadObservation,
     MetricsObservation,
     StateObservation,
+    StatusObservation,
 )
 
 BEAT_GAP_SECONDS = 1.5
@@ -38,6 +40,8 @@ class Window:
     health: tuple[HealthObservation, ...] = ()
     loads: tuple[LoadObservation, ...] = ()
     states: tuple[StateObservation, ...] = ()
+    status: tuple[StatusObservation, ...] = ()
+    checks: tuple[CheckObservation, ...] = ()
     traffic: tuple[Traffic, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     blind: tuple[Span, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from llm_watchdog.core.observations import MetricsReading
-from llm_watchdog.engines.dialect import Call, StatePath
+from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, StatePath
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.engines.metrics_page import Sums, read_sums
 from llm_watchdog.engines.openai import OpenAI
@@ -25,7 +25,7 @@ WANTED: Final = frozenset({RUNNING, WAITING, *KV_USAGE, PROMPT_TOKENS, GENERATIO
 class Vllm(OpenAI):
     """`engine.type: vllm`."""
 
-    health_path: str = "/health"
+    health: Call = Call(method="GET", path="/health")
     metrics_path: str | None = "/metrics"
     load_path: str | None = "/load"
     state_paths: tuple[StatePath, ...] = (
@@ -34,10 +34,26 @@ class Vllm(OpenAI):
     )
     """Dev mode only. Both are asked: older versions tell a pause in the second alone."""
 
-    def canary(self, shape: str, *, model: str | None, request_id: str, max_tokens: int) -> Call:
-        """With token ids, so that a token without text counts, and never ended by the model itself."""
-        call = super().canary(shape, model=model, request_id=request_id, max_tokens=max_tokens)
-        body = {**(call.body or {}), "return_token_ids": True, "ignore_eos": True}
+    end: EndRule = EndRule(terminator_required=True)
+    capabilities: Capabilities = Capabilities(
+        canary="stream with token ids",
+        progress="token counters (still in a prefill), cache use and gauges move with each step; a hang freezes all",
+        load="running and waiting on /metrics; /load with --enable-server-load-tracking",
+        flush="POST /reset_prefix_cache with VLLM_SERVER_DEV_MODE=1; its failure shows from 0.26 on",
+        sleep="/is_sleeping, /is_paused with VLLM_SERVER_DEV_MODE=1; on /metrics since 0.11",
+        abort="by closing the connection",
+        cache_bypass="cache_salt (completions since 0.10, chat since 0.9)",
+        end_of_stream="finish_reason stop or length, then [DONE], which also follows errors",
+    )
+
+    def generate(self, shape: str, ask: Ask) -> Call:
+        """With token ids, so that a token without text counts; a plain canary is never ended by the model itself."""
+        call = super().generate(shape, ask)
+        body = {**(call.body or {}), "return_token_ids": True}
+        if not ask.free_stop:
+            body["ignore_eos"] = True
+        if ask.cold:
+            body["cache_salt"] = ask.cold
         return Call(method=call.method, path=call.path, body=body, headers=call.headers)
 
     def read_metrics(self, page: str) -> MetricsReading | None:

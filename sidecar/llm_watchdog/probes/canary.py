@@ -7,23 +7,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import httpx
-from httpx_sse import EventSource
 
-from llm_watchdog.core.observations import AnswerKind, CanaryObservation, CanaryOutcome
-from llm_watchdog.engines.dialect import FINISHED, Call, StreamEvent
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Content, Flaw
+from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.engines.dialect import Call, StreamEvent
 from llm_watchdog.engines.json_bodies import json_object
-from llm_watchdog.probes.engine_client import DETAIL_MAX, BodyTooLargeError, EngineClient, bound, failure, read_body
+from llm_watchdog.probes.engine_client import DETAIL_MAX, BodyTooLargeError, EngineClient, failure, read_body
+from llm_watchdog.probes.framing import events
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
-    from llm_watchdog.engines.dialect import Dialect
+    from llm_watchdog.engines.dialect import Dialect, EndRule
 
     Report = Callable[[CanaryObservation], None]
 
-STREAM_MAX_BYTES: Final = 1024 * 1024
-"""A few tokens with all their trimmings take some kilobytes."""
-EVENT_STREAM: Final = "text/event-stream"
+TERMINATOR_SECONDS: Final = 2.0
+"""Between the finish reason and the end of the stream: the usage and the terminator come at once."""
+LIMIT_FACTOR: Final = 2
+LIMIT_SLACK: Final = 8
+"""A stream this far beyond the tokens asked for is cut by us: it would not stop."""
+TEXT_MAX: Final = 16384
 
 _OUTCOMES: Final = {
     AnswerKind.REFUSED: CanaryOutcome.REFUSED,
@@ -40,10 +44,13 @@ class CanaryOrder:
     shape: str
     call: Call
     timeout: float
+    max_tokens: int
+    drop_after: int | None = None
+    """Close the connection after this many tokens: an abandoned stream, on purpose."""
 
 
 class CanaryProbe:
-    """One at a time; the watcher sees to that."""
+    """One stream; the watcher sees to it that no other is outstanding unless a check wants it so."""
 
     def __init__(self, client: EngineClient, dialect: Dialect, clock: Callable[[], float]) -> None:
         self._client = client
@@ -52,16 +59,19 @@ class CanaryProbe:
 
     async def send(self, order: CanaryOrder, report: Report) -> CanaryObservation:
         """Report when it is sent, on its first token, and at its end."""
-        run = _Run(CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock()), self._clock, report)
+        first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=order.max_tokens)
+        run = _Run(first, self._dialect, self._clock, report)
         try:
             async with asyncio.timeout(order.timeout):
-                await self._ask(order.call, run)
+                await self._ask(order, run)
         except TimeoutError:
             outcome = CanaryOutcome.TOKEN_GAP if run.seen.tokens else CanaryOutcome.NO_FIRST_TOKEN
             run.end(outcome, f"cancelled after {order.timeout:g} s")
         except (httpx.HTTPError, BodyTooLargeError, OSError) as error:
             answer = failure(error)
-            run.end(_OUTCOMES.get(answer.kind, CanaryOutcome.NOT_SENT), answer.detail)
+            cut = answer.kind is AnswerKind.CUT and run.seen.http_status == httpx.codes.OK
+            outcome = _OUTCOMES.get(answer.kind, CanaryOutcome.NOT_SENT)
+            run.end(outcome, answer.detail, flaw=Flaw.BODY_CUT if cut else None)
         except BaseException as error:
             # Withdrawn, or our own bug: either way it must not stand as one that the engine never answered.
             withdrawn = isinstance(error, asyncio.CancelledError)
@@ -69,73 +79,151 @@ class CanaryProbe:
             raise
         return run.seen
 
-    async def _ask(self, call: Call, run: _Run) -> None:
-        async with self._client.stream(call) as response:
+    async def _ask(self, order: CanaryOrder, run: _Run) -> None:
+        async with self._client.stream(order.call) as response:
             run.status(response.status_code)
             if response.status_code != httpx.codes.OK:
                 body = await read_body(response)
                 is_ours = response.status_code < httpx.codes.INTERNAL_SERVER_ERROR
-                run.end(CanaryOutcome.REJECTED if is_ours else CanaryOutcome.SERVER_ERROR, _reason(body))
+                flaw = self._dialect.read_rejection(response.status_code, body)
+                run.end(CanaryOutcome.REJECTED if is_ours else CanaryOutcome.SERVER_ERROR, _reason(body), flaw=flaw)
                 return
-            async for event in self._events(response):
-                if run.take(event):
-                    return
-            run.end(CanaryOutcome.INCOMPLETE, "ended without a finish reason")
+            try:
+                await self._read(response, order, run)
+            except TimeoutError:
+                if not run.finished:
+                    raise
+            run.conclude(self._dialect.end)
 
-    async def _events(self, response: httpx.Response) -> AsyncIterator[StreamEvent]:
-        bound(response, STREAM_MAX_BYTES)
-        if EVENT_STREAM not in response.headers.get("content-type", ""):
-            event = self._dialect.read_event((await response.aread()).decode(errors="replace"))
-            if event is not None:
-                yield event
-            return
-        async for line in EventSource(response).aiter_sse():
-            event = self._dialect.read_event(line.data)
-            if event is not None:
-                yield event
+    async def _read(self, response: httpx.Response, order: CanaryOrder, run: _Run) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as rest:
+            async for event in events(response, self._dialect):
+                run.take(event)
+                if run.ended:
+                    return
+                if order.drop_after is not None and run.seen.tokens >= order.drop_after:
+                    run.end(CanaryOutcome.WITHDRAWN, f"dropped on purpose after {run.seen.tokens} tokens")
+                    return
+                if run.finished and rest.when() is None:
+                    rest.reschedule(loop.time() + TERMINATOR_SECONDS)
 
 
 class _Run:
     """The observation as it grows."""
 
-    def __init__(self, seen: CanaryObservation, clock: Callable[[], float], report: Report) -> None:
+    def __init__(self, seen: CanaryObservation, dialect: Dialect, clock: Callable[[], float], report: Report) -> None:
         self.seen = seen
+        self.finished = False
+        """A finish reason of a whole answer has come."""
+        self._rule: EndRule = dialect.end
+        self._cumulative = dialect.cumulative
         self._clock = clock
         self._report = report
+        self._terminated = False
+        self._empty = 0
         report(seen)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more is of interest."""
+        return self.seen.finished_at is not None or self._terminated
 
     def status(self, status: int) -> None:
         """Headers came; they prove nothing about the engine."""
         self.seen = replace(self.seen, http_status=status)
 
-    def take(self, event: StreamEvent) -> bool:
-        """Add an event; True when it was the last one that matters."""
+    def take(self, event: StreamEvent) -> None:
+        """Add an event."""
         if event.error is not None:
             if event.error_status is not None:
                 self.status(event.error_status)
-            self.end(CanaryOutcome.ERROR_IN_STREAM, event.error)
-            return True
-        # A model that stops at once has generated its end-of-text token, though no text.
-        stopped_at_once = event.finish in FINISHED and not self.seen.tokens
-        tokens = event.tokens or int(stopped_at_once)
+            self.end(CanaryOutcome.ERROR_IN_STREAM, event.error, flaw=event.flaw or Flaw.ERROR_IN_STREAM)
+            return
+        self._empty += event.empty
+        tokens = self._new_tokens(event)
+        self.seen = replace(self.seen, content=self._grown(event.content))
         if tokens:
             self._count(tokens)
-        if event.finish in FINISHED:
-            self.end(CanaryOutcome.SUCCEEDED)
-        elif event.finish is not None:
-            self.end(CanaryOutcome.INCOMPLETE, f"finish reason {event.finish[:DETAIL_MAX]}")
-        return event.finish is not None
+        if event.finish is not None:
+            self._finish(event.finish)
+        self._terminated = self._terminated or event.end
+        limit = LIMIT_FACTOR * self.seen.max_tokens + LIMIT_SLACK
+        if self.seen.max_tokens and self.seen.tokens > limit and not self.finished:
+            detail = f"{self.seen.tokens} tokens and no end, {self.seen.max_tokens} were asked for"
+            self.end(CanaryOutcome.INCOMPLETE, detail, flaw=Flaw.BEYOND_LIMIT)
 
-    def end(self, outcome: CanaryOutcome, detail: str = "") -> None:
+    def conclude(self, rule: EndRule) -> None:
+        """The stream has ended, or went on for too long after its finish."""
+        if self.seen.finished_at is not None:
+            return
+        flaw = self._flaw(rule)
+        if flaw is None:
+            self.end(CanaryOutcome.SUCCEEDED)
+        else:
+            self.end(CanaryOutcome.INCOMPLETE, _FLAWS.get(flaw, flaw.value), flaw=flaw)
+
+    def end(self, outcome: CanaryOutcome, detail: str = "", *, flaw: Flaw | None = None) -> None:
         """Nothing more comes."""
-        self.seen = replace(self.seen, outcome=outcome, finished_at=self._clock(), detail=detail)
+        self.seen = replace(self.seen, outcome=outcome, finished_at=self._clock(), detail=detail, flaw=flaw)
         self._report(self.seen)
+
+    def _flaw(self, rule: EndRule) -> Flaw | None:
+        seen, usage = self.seen, self.seen.content.completion_tokens
+        ids = len(seen.content.token_ids)
+        found = {
+            Flaw.EMPTY_ANSWER: not seen.tokens,
+            Flaw.NO_FINISH_REASON: rule.finish_required and not self.finished,
+            Flaw.NO_TERMINATOR: rule.terminator_required and not self._terminated,
+            Flaw.BROKEN_NUMBERS: None in seen.content.logprobs,
+            Flaw.BEYOND_LIMIT: seen.max_tokens > 0 and max(ids, usage or 0) > seen.max_tokens,
+            Flaw.USAGE_MISMATCH: usage is not None and ids > 0 and usage != ids,
+        }
+        return next((flaw for flaw, present in found.items() if present), None)
+
+    def _finish(self, reason: str) -> None:
+        self.seen = replace(self.seen, finish=reason[:DETAIL_MAX])
+        if reason not in self._rule.finish_reasons:
+            self.end(CanaryOutcome.INCOMPLETE, f"finish reason {reason[:DETAIL_MAX]}")
+            return
+        self.finished = True
+        if not self.seen.tokens:
+            # A model that stops at once has generated its end-of-text token, though no text.
+            self._count(1)
+
+    def _new_tokens(self, event: StreamEvent) -> int:
+        if not self._cumulative:
+            return event.tokens
+        grown = len(event.content.text) > len(self.seen.content.text)
+        return max(event.tokens - self.seen.tokens, int(grown), 0)
+
+    def _grown(self, more: Content) -> Content:
+        have = self.seen.content
+        if self._cumulative:
+            return more if len(more.text) >= len(have.text) else have
+        return Content(
+            text=(have.text + more.text)[:TEXT_MAX],
+            token_ids=have.token_ids + more.token_ids,
+            logprobs=have.logprobs + more.logprobs,
+            prompt_tokens=have.prompt_tokens if more.prompt_tokens is None else more.prompt_tokens,
+            completion_tokens=have.completion_tokens if more.completion_tokens is None else more.completion_tokens,
+            cached_tokens=have.cached_tokens if more.cached_tokens is None else more.cached_tokens,
+        )
 
     def _count(self, tokens: int) -> None:
         now = self._clock()
         first = now if self.seen.first_token_at is None else self.seen.first_token_at
         self.seen = replace(self.seen, tokens=self.seen.tokens + tokens, first_token_at=first, last_token_at=now)
         self._report(self.seen)
+
+
+_FLAWS: Final = {
+    Flaw.EMPTY_ANSWER: "a 200 without a token",
+    Flaw.NO_FINISH_REASON: "ended without a finish reason",
+    Flaw.NO_TERMINATOR: f"no end within {TERMINATOR_SECONDS:g} s of the finish reason",
+    Flaw.BROKEN_NUMBERS: "log probabilities are null",
+    Flaw.USAGE_MISMATCH: "the usage disagrees with the tokens that came",
+}
 
 
 def _reason(body: bytes) -> str:

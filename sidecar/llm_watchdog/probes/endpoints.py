@@ -44,7 +44,7 @@ class Endpoints:
     async def health(self) -> HealthObservation:
         """Its status, and how long it took."""
         began = self._clock()
-        answer = await self._client.get(self._dialect.health_path, seconds=HEALTH_SECONDS)
+        answer = await self._client.call(self._dialect.health, seconds=HEALTH_SECONDS)
         seconds = self._clock() - began
         return HealthObservation(at=self._clock(), kind=answer.kind, http_status=answer.status, seconds=seconds)
 

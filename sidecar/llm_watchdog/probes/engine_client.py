@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.engines.dialect import Call
 from llm_watchdog.transport import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
-
-    from llm_watchdog.engines.dialect import Call
 
 ENGINE_HOST: Final = "127.0.0.1"
 OWN_ADDRESS: Final = "127.0.0.88"
@@ -71,8 +70,12 @@ class EngineClient:
 
     async def get(self, path: str, *, seconds: float) -> Answer:
         """A plain GET, bounded in time and size; raises nothing."""
+        return await self.call(Call(method="GET", path=path), seconds=seconds)
+
+    async def call(self, call: Call, *, seconds: float) -> Answer:
+        """A call whose whole answer is wanted; raises nothing."""
         try:
-            async with asyncio.timeout(seconds), self._http.stream("GET", path, headers=self._key()) as response:
+            async with asyncio.timeout(seconds), self.stream(call) as response:
                 body = await read_body(response)
         except TimeoutError:
             return Answer(kind=AnswerKind.SILENT, detail=f"no answer within {seconds:g} s")
@@ -82,8 +85,10 @@ class EngineClient:
 
     def stream(self, call: Call) -> AbstractAsyncContextManager[httpx.Response]:
         """A call whose answer is read as it comes; closing it is how the engine is told to stop."""
-        headers = {**self._key(), **(call.headers or {}), "Content-Type": "application/json"}
+        headers = {**self._key(), **(call.headers or {})}
         content = None if call.body is None else json.dumps(call.body).encode()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         return self._http.stream(call.method, call.path, content=content, headers=headers)
 
     def _key(self) -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from llm_watchdog.core.observations import CanaryObservation, CanaryOutcome
-from llm_watchdog.engines.dialect import read_models
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.engines.dialect import Ask
 from llm_watchdog.probes.canary import CanaryOrder
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from llm_watchdog.engines.dialect import Dialect
     from llm_watchdog.probes.engine_client import EngineClient
 
+PROMPT: Final = "Count: one, two, three,"
+"""Short, the same each time, and has an obvious continuation, so that a model does not stop before its first token."""
 MODELS_SECONDS: Final = 2.0
 MODELS_SHOWN: Final = 5
 
@@ -53,8 +55,14 @@ class Questions:
         """The next canary. Raises NothingToAskError."""
         model = target.model or await self._served_model()
         shape, request_id = self._dialect.shapes[self._shape], self.next_id()
-        call = self._dialect.canary(shape, model=model, request_id=request_id, max_tokens=policy.max_tokens)
-        return CanaryOrder(id=request_id, shape=_label(shape, policy), call=call, timeout=policy.timeout)
+        ask = Ask(prompt=PROMPT, request_id=request_id, max_tokens=policy.max_tokens, model=model)
+        return CanaryOrder(
+            id=request_id,
+            shape=_label(shape, policy),
+            call=self._dialect.generate(shape, ask),
+            timeout=policy.timeout,
+            max_tokens=policy.max_tokens,
+        )
 
     def learn(self, canary: CanaryObservation) -> None:
         """Try another shape where there is no such endpoint; look the model up again where it was refused."""
@@ -64,9 +72,9 @@ class Questions:
             self._model = None
 
     async def _served_model(self) -> str | None:
-        if self._model is None:
+        if self._model is None and self._dialect.models_path is not None:
             answer = await self._client.get(self._dialect.models_path, seconds=MODELS_SECONDS)
-            models = read_models(answer.body) if answer.is_ok else ()
+            models = self._dialect.read_models(answer.body) if answer.is_ok else ()
             if len(models) > 1:
                 listed = ", ".join(models[:MODELS_SHOWN])
                 raise NothingToAskError(f"{len(models)} models are served ({listed}): name one in spec.engine.model")

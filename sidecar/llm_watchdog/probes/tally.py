@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.core.observations import CanaryOutcome
+from llm_watchdog.core.canaries import CanaryOutcome
 
 if TYPE_CHECKING:
-    from llm_watchdog.core.observations import CanaryObservation
+    from llm_watchdog.core.canaries import CanaryObservation
 
 FIRST_TOKEN_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds, as in a Prometheus histogram; the last bucket (+Inf) is the count of all."""

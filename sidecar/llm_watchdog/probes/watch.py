@@ -25,14 +25,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.intake import observe
-from llm_watchdog.core.observations import (
-    Beat,
-    CanaryObservation,
-    CanaryOutcome,
-    Observation,
-    SocketsObservation,
-)
+from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of

@@ -10,7 +10,8 @@ from llm_watchdog.core.detectors.stalled_stream import stalled_stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_watchdog.api.policy import DetectorsPolicy, EngineTarget
+    from llm_watchdog.api.policy import EngineTarget
+    from llm_watchdog.api.thresholds import DetectorsPolicy
     from llm_watchdog.core.findings import Finding
     from llm_watchdog.core.window import Window
 

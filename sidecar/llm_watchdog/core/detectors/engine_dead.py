@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
+from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryObservation, CanaryOutcome
 from llm_watchdog.core.findings import Finding
-from llm_watchdog.core.observations import NO_EVIDENCE_OUTCOMES, CanaryObservation, CanaryOutcome
 from llm_watchdog.core.signs import counted, signs
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
-    from llm_watchdog.api.policy import DetectorsPolicy, EngineTarget
+    from llm_watchdog.api.policy import EngineTarget
+    from llm_watchdog.api.thresholds import DetectorsPolicy
     from llm_watchdog.core.observations import HealthObservation
     from llm_watchdog.core.window import Window
 

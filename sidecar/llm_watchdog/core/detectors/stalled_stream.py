@@ -16,7 +16,8 @@ from llm_watchdog.core.signs import counted, signs
 from llm_watchdog.core.silence import Silence, silence
 
 if TYPE_CHECKING:
-    from llm_watchdog.api.policy import DetectorsPolicy, EngineTarget, StalledStreamPolicy
+    from llm_watchdog.api.policy import EngineTarget
+    from llm_watchdog.api.thresholds import DetectorsPolicy, StalledStreamPolicy
     from llm_watchdog.core.window import Window
 
 CANARIES_BEFORE_RESTART: Final = 2

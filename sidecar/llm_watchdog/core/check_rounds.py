@@ -1,0 +1,61 @@
+"""Rounds of active checks: what was asked, how, and what was answered. The detectors judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from llm_watchdog.core.canaries import CanaryObservation
+
+
+class CheckKind(StrEnum):
+    """Active checks; each is one canary in the sense of invariant 8."""
+
+    FINGERPRINT = "Fingerprint"
+    """Greedy answers to the fixed prompts, known answers, and prompts that stopped by themselves."""
+    CACHE_PAIR = "CachePair"
+    """One prompt on a miss and on a hit."""
+    CROSS_TALK = "CrossTalk"
+    """Two at once, each with a nonce, after each of them alone."""
+    STALE = "Stale"
+    """One that is dropped, then one alone."""
+    SLOTS = "Slots"
+    """K streams that are dropped, then K slots demanded back."""
+
+
+class Arm(StrEnum):
+    """Under which circumstances an answer was given."""
+
+    ALONE = "Alone"
+    BESIDE = "Beside"
+    COLD = "Cold"
+    """With a proven, or enforced, cache miss."""
+    CACHED = "Cached"
+    DROPPED = "Dropped"
+    """Abandoned on purpose after its first tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckAnswer:
+    """One stream of a check."""
+
+    prompt: str
+    """Name of the prompt in its set."""
+    arm: Arm
+    nonce: str = ""
+    """The words that only this stream may carry; empty where it has none."""
+    canary: CanaryObservation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckObservation:
+    """One round of one check. `not_applicable` says why it could not be made; such a round holds nothing up."""
+
+    at: float
+    """Its end."""
+    started_at: float
+    kind: CheckKind
+    answers: tuple[CheckAnswer, ...] = ()
+    disturbed: bool = False
+    """Somebody else was served meanwhile: no evidence either way."""
+    not_applicable: str = ""
