@@ -31,6 +31,13 @@ def test_an_engine_that_restarts_by_itself_starts_over() -> None:
     assert world.in_rotation, "the container id follows later and changes nothing"
 
 
+def test_a_canary_that_is_answered_before_the_new_socket_is_seen_counts() -> None:
+    """Sockets are looked at once a second; a replica once left rotation again 0.4 s after it was proven."""
+    world = serving().look(1.0, engine=EngineMark(listener=0))
+    assert world.healthy().in_rotation
+    assert world.look(1.0, engine=NEW).in_rotation
+
+
 def test_a_watchdog_that_merely_restarted_changes_nothing() -> None:
     world = serving()
     again = World(replica=world.replica, at=world.at, facts={"engine": EngineMark()})

@@ -30,7 +30,9 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
     """Note which engine this is, since when, and whether a canary that began since then has passed."""
     known, seen = replica.engine, situation.engine
     if seen != EngineMark():
-        if known is not None and same_engine(known, seen) is not False:
+        # Nobody listened then: whoever answers since is this engine, also before its socket is seen for the first time.
+        came_up = known is not None and known.listener == 0 and bool(seen.listener)
+        if known is not None and (came_up or same_engine(known, seen) is not False):
             merged = EngineMark(
                 container_id=seen.container_id or known.container_id,
                 listener=known.listener if seen.listener is None else seen.listener,
