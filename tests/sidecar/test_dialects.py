@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llm_watchdog.api.policy import EngineType
+from llm_watchdog.api.policy import EngineTarget, EngineType
 from llm_watchdog.core.canaries import Content
 from llm_watchdog.core.observations import MetricsReading
 from llm_watchdog.engines.dialect import Ask, Dialect, StreamEvent, read_models
@@ -18,13 +18,17 @@ from tests.sidecar.recorded import answer, data_lines, text
 VLLM = Vllm()
 
 
+def target(engine: EngineType) -> EngineTarget:
+    return EngineTarget(type=engine, model="m", path="/chat", text_field="query")
+
+
 def events(body: str) -> list[StreamEvent]:
     return [event for line in data_lines(body) if (event := VLLM.read_event(line)) is not None]
 
 
 @pytest.mark.parametrize("engine", EngineType)
 def test_every_engine_type_has_a_dialect_that_asks_in_all_its_shapes(engine: EngineType) -> None:
-    dialect: Dialect = dialect_of(engine)
+    dialect: Dialect = dialect_of(target(engine))
     assert set(DIALECTS) == set(EngineType)
     for shape in dialect.shapes:
         call = dialect.generate(shape, Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="m"))
@@ -34,7 +38,7 @@ def test_every_engine_type_has_a_dialect_that_asks_in_all_its_shapes(engine: Eng
 
 @pytest.mark.parametrize("engine", [EngineType.VLLM, EngineType.OPENAI])
 def test_an_openai_canary_is_a_short_stream_at_temperature_0_under_an_id_of_its_own(engine: EngineType) -> None:
-    dialect: Dialect = dialect_of(engine)
+    dialect: Dialect = dialect_of(target(engine))
     for shape in dialect.shapes:
         call = dialect.generate(shape, Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="m"))
         assert call.headers == {"X-Request-Id": "llm-watchdog-p-1"}

@@ -104,6 +104,8 @@ class StatusReading:
     """A number that changes with each step of any busy slot."""
     unloaded: bool | None = None
     """No model is in memory; a request would load it."""
+    abandoned_stay: bool = False
+    """A request whose client gave up stays in the queue for ever where slots have leaked (FastChat)."""
     leaving: str = ""
     """A state that should pass within seconds, in the engine's words (ollama: `Stopping...`)."""
 
@@ -119,6 +121,8 @@ class StatusObservation:
     reading: StatusReading | None = None
     seconds: float = 0.0
     http_status: int | None = None
+    takes_slot: bool = False
+    """The call waits for a free slot and needs no token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

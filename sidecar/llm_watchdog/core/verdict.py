@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.policy import EngineTask
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
+from llm_watchdog.core import metering
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.detectors import DETECTORS
 from llm_watchdog.core.findings import Finding, Verdict
@@ -23,7 +24,7 @@ _TURNED_AWAY: Final = frozenset({CanaryOutcome.REJECTED, CanaryOutcome.SERVER_ER
 
 def judge(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> Verdict:
     """Combine the findings of all detectors."""
-    unknown = _nothing_to_say(window, target)
+    unknown = _nothing_to_say(window, target, policy)
     if unknown is not None:
         return _verdict(window, VerdictState.UNKNOWN, now, unknown[1], unknown=unknown[0])
     found = [finding for detect in DETECTORS if (finding := detect(window, target, policy.detectors, now)) is not None]
@@ -31,10 +32,10 @@ def judge(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: flo
         worst = next((finding for finding in found if finding.state is state), None)
         if worst is not None:
             return _verdict(window, state, now, worst.message, findings=tuple(found))
-    return _without_findings(window, policy, now)
+    return _without_findings(window, target, policy, now)
 
 
-def _nothing_to_say(window: Window, target: EngineTarget) -> tuple[UnknownReason, str] | None:
+def _nothing_to_say(window: Window, target: EngineTarget, policy: WatchdogPolicy) -> tuple[UnknownReason, str] | None:
     newest = window.canaries[-1] if window.canaries else None
     if target.task is not EngineTask.GENERATE:
         return (
@@ -46,8 +47,15 @@ def _nothing_to_say(window: Window, target: EngineTarget) -> tuple[UnknownReason
     if newest is not None and newest.outcome is CanaryOutcome.IMPOSSIBLE:
         return UnknownReason.NO_CANARY, newest.detail
     if not window.answered:
-        return _not_answered(window, newest)
+        return _spent(window, target, policy) or _not_answered(window, newest)
     return None
+
+
+def _spent(window: Window, target: EngineTarget, policy: WatchdogPolicy) -> tuple[UnknownReason, str] | None:
+    if not target.metered or not metering.is_spent(window, policy):
+        return None
+    spent = f"{window.meter.tokens} of {policy.checks.tokens_per_day} tokens for canaries"
+    return UnknownReason.TOKENS_SPENT, f"{spent} are spent until the next UTC day"
 
 
 def _not_answered(window: Window, newest: CanaryObservation | None) -> tuple[UnknownReason, str]:
@@ -61,16 +69,22 @@ def _not_answered(window: Window, newest: CanaryObservation | None) -> tuple[Unk
     return UnknownReason.STARTING, f"no canary was answered yet; the newest: {newest.outcome.value}"
 
 
-def _without_findings(window: Window, policy: WatchdogPolicy, now: float) -> Verdict:
+def _without_findings(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> Verdict:
     since_life = None if window.last_life_at is None else max(0.0, window.horizon(now) - window.last_life_at)
     due = policy.canary.busy_interval + policy.canary.timeout + BELIEVED_SECONDS
     if since_life is not None and since_life <= due:
         return _verdict(window, VerdictState.HEALTHY, now, f"last sign of life {since_life:.1f} s ago")
+    spent = _spent(window, target, policy)
+    if spent is not None:
+        return _verdict(window, VerdictState.UNKNOWN, now, spent[1], unknown=spent[0])
     ended = (canary for canary in reversed(window.canaries) if canary.outcome is not CanaryOutcome.IN_PROGRESS)
     newest = next(ended, None)
     if newest is not None and newest.outcome in _TURNED_AWAY:
         message = f"canary answered with HTTP {newest.http_status}: {newest.detail}"
         return _verdict(window, VerdictState.UNKNOWN, now, message, unknown=UnknownReason.CANARY_REJECTED)
+    if target.metered and newest is not None and newest.outcome is CanaryOutcome.SUCCEEDED:
+        message = f"metered: asked on suspicion only, and the last sign of life is {since_life or 0.0:.1f} s old"
+        return _verdict(window, VerdictState.UNKNOWN, now, message, unknown=UnknownReason.NO_CANARY)
     message = f"no sign of life for {since_life or 0.0:.1f} s, and no canary that tells why"
     return _verdict(window, VerdictState.UNKNOWN, now, message, unknown=UnknownReason.PROBE_FAILED)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import Ledger, Traffic
+from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.observations import (
     HealthObservation,
     LoadObservation,
@@ -59,6 +60,8 @@ class Window:
     """Begin of the newest canary that succeeded."""
     refused_at: float | None = None
     """When a connection was last refused."""
+    meter: Meter = field(default_factory=Meter)
+    """Of a metered engine; kept up by the shell, which knows the day."""
     void_because: str = ""
     """Why the history begins where it does."""
 
@@ -75,6 +78,7 @@ class Window:
             listeners=self.listeners,
             ledger=self.ledger,
             refused_at=self.refused_at,
+            meter=self.meter,
             void_because=reason,
         )
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from llm_watchdog.core.canaries import NO_CONTENT, Content, Flaw
 from llm_watchdog.engines.json_bodies import json_object
 
 if TYPE_CHECKING:
+    from llm_watchdog.api.policy import EngineTarget
     from llm_watchdog.core.observations import MetricsReading, StatusReading
 
 
@@ -67,6 +68,8 @@ class EndRule:
     finish_required: bool = True
     terminator_required: bool = False
     """`[DONE]`, `done: true`, or what the dialect's `read_event` marks as `end`: its absence is a flaw."""
+    limit_taken: bool = True
+    """A request can limit the tokens; where it cannot, an answer is as long as the model likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +140,7 @@ class Dialect(Protocol):
 
     health: Call
     models_path: str | None
+    models_method: str = "GET"
     metrics_path: str | None
     load_path: str | None
     state_paths: tuple[StatePath, ...]
@@ -150,6 +154,11 @@ class Dialect(Protocol):
     capabilities: Capabilities
     pair_is_safe: bool
     """A cross-talk check cannot rob users' streams."""
+
+    @classmethod
+    def of(cls, target: EngineTarget) -> Self:  # noqa: ARG003
+        """For the engine of that worker; most dialects need to know nothing of it."""
+        return cls()
 
     def generate(self, shape: str, ask: Ask) -> Call:
         """A streamed generation request of that shape, greedy."""

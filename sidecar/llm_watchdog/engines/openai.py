@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.core.canaries import Content, Flaw
@@ -66,12 +67,16 @@ class OpenAI(Dialect):
         return Call(method="POST", path=path, body=body, headers={"X-Request-Id": ask.request_id})
 
     def read_event(self, data: str) -> StreamEvent | None:
-        """Count what was generated; an `error` object may come inside a 200, and `[DONE]` proves nothing."""
+        """Count what was generated; an `error` object may come inside a 200, and `[DONE]` proves nothing.
+
+        The API servers of FastChat and DB-GPT put `error_code` and `text` there instead.
+        """
         if data.strip() == DONE:
             return StreamEvent(end=True)
         event = json_object(data)
-        if event.get("error"):
-            return error_event(event["error"])
+        error = event.get("error") or (event.get("error_code") and event.get("text"))
+        if error:
+            return error_event(error)
         choices = [choice for choice in as_list(event.get("choices")) if isinstance(choice, dict)]
         content = _content(event, choices)
         if not choices:
@@ -155,7 +160,16 @@ def _logprobs(choice: dict[str, Any]) -> list[float | None]:
         return []
     chat = [entry.get("logprob") for entry in as_list(found.get("content")) if isinstance(entry, dict)]
     values = as_list(found.get("token_logprobs")) or chat
-    return [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else None for v in values]
+    return [_finite(value) for value in values]
+
+
+def _finite(value: object) -> float | None:
+    """None for what is no number; Python's own `json` writes NaN as such."""
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _tokens(choice: dict[str, Any]) -> int:

@@ -117,7 +117,12 @@ class BoundedStream(httpx.AsyncByteStream):
 
 
 def bound(response: httpx.Response, limit: int) -> None:
-    """Let nothing beyond `limit` bytes be read."""
+    """Let nothing beyond `limit` bytes be read, nor a body that was asked for plain and could grow when unpacked.
+
+    Raises httpx.DecodingError.
+    """
+    if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+        raise httpx.DecodingError("compressed, although a plain body was asked for", request=None)
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = BoundedStream(response.stream, limit)
 

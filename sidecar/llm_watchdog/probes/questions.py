@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
-from llm_watchdog.engines.dialect import Ask
+from llm_watchdog.engines.dialect import Ask, Call
 from llm_watchdog.probes.canary import CanaryOrder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _NO_SUCH_ENDPOINT: Final = frozenset(
 
 
 class NothingToAskError(Exception):
-    """Several models are served and none is named."""
+    """Several models are served and none is named, or there is no route to ask."""
 
 
 class Questions:
@@ -53,6 +53,8 @@ class Questions:
 
     async def order(self, target: EngineTarget, policy: CanaryPolicy) -> CanaryOrder:
         """The next canary. Raises NothingToAskError."""
+        if not self._dialect.shapes:
+            raise NothingToAskError("this engine has no standard route: name it in spec.engine.path and textField")
         model = target.model or await self._served_model()
         shape, request_id = self._dialect.shapes[self._shape], self.next_id()
         ask = Ask(prompt=PROMPT, request_id=request_id, max_tokens=policy.max_tokens, model=model)
@@ -73,7 +75,8 @@ class Questions:
 
     async def _served_model(self) -> str | None:
         if self._model is None and self._dialect.models_path is not None:
-            answer = await self._client.get(self._dialect.models_path, seconds=MODELS_SECONDS)
+            call = Call(method=self._dialect.models_method, path=self._dialect.models_path)
+            answer = await self._client.call(call, seconds=MODELS_SECONDS)
             models = self._dialect.read_models(answer.body) if answer.is_ok else ()
             if len(models) > 1:
                 listed = ", ".join(models[:MODELS_SHOWN])

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
@@ -40,6 +41,7 @@ from llm_watchdog.probes.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import date
 
     import httpx
 
@@ -71,6 +73,7 @@ class Watcher:
         api_key: Callable[[], str | None] = lambda: None,
         transport: httpx.AsyncBaseTransport | None = None,
         look_at_sockets: LookAtSockets = sockets.look,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self.window = Window()
         self.tally = Tally()
@@ -78,7 +81,8 @@ class Watcher:
         self._policy = policy
         self._clock = clock
         self._look_at_sockets = look_at_sockets
-        self._dialect = dialect_of(policy.engine.type)
+        self._today = today
+        self._dialect = dialect_of(policy.engine)
         self._client = EngineClient(policy.engine.port, api_key, transport)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
@@ -223,6 +227,7 @@ class Watcher:
         self._add(canary, epoch)
         if canary.finished_at is not None:
             self.tally.count(canary)
+            self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
 
     def _impossible(self, why: str) -> CanaryObservation:
         now = self._clock()
@@ -237,6 +242,7 @@ class Watcher:
 
     async def _beat(self) -> None:
         self.window = observe(self.window, Beat(at=self._clock()))
+        self.window = replace(self.window, meter=self.window.meter.on(self._today()))
 
     async def _sockets_step(self) -> None:
         self._look()
