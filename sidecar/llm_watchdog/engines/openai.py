@@ -112,7 +112,8 @@ def error_event(error: object) -> StreamEvent:
     code = fields.get("code")
     message = str(fields.get("message") or error)[:_DETAIL_MAX]
     status = code if isinstance(code, int) else None
-    return StreamEvent(error=message, error_status=status, flaw=read_flaw(status or 500, message.encode()))
+    flaw = read_flaw(status or 500, message.encode(errors="replace"))
+    return StreamEvent(error=message, error_status=status, flaw=flaw)
 
 
 def as_list(value: object) -> list[Any]:
