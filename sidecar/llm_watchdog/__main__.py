@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import zlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +81,7 @@ async def _watch(settings: Settings, policy: PolicyFile) -> None:
         clock=clock.monotonic,
         api_key=_api_key(settings.api_key_file),
     )
+    watcher.window = replace(watcher.window, meter=replay.replica.meter)
     recognized = _recognize(watcher, replay)
     _greet(settings, replay, recognized=recognized)
     recorder = _recorder(settings, clock.now)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llm_watchdog.clock import Clock
     from llm_watchdog.core.case import Order
     from llm_watchdog.core.findings import Verdict
+    from llm_watchdog.core.metering import Meter
     from llm_watchdog.core.situation import Identity
     from llm_watchdog.crash_points import CrashPoints
     from llm_watchdog.journal import Journal
@@ -43,11 +44,15 @@ log = logging.getLogger(__name__)
 
 
 class Window(Protocol):
-    """Of the watcher's window: when a connection was last refused, on its clock."""
+    """Of the watcher's window, what the loop has to know."""
 
     @property
     def refused_at(self) -> float | None:
-        """None: never."""
+        """When a connection was last refused, on the watcher's clock; None: never."""
+
+    @property
+    def meter(self) -> Meter:
+        """Of a metered engine: what canaries have cost today."""
 
 
 class Looking(Protocol):
@@ -155,7 +160,7 @@ class Loop:
         view = self._recorder.view()
         situation = self._gather()
         known = resolve_taken(forget(self.replica, view.acknowledged), view.taken, situation)
-        decided = decide(replace(known, modes=situation.modes), situation)
+        decided = decide(replace(known, modes=situation.modes, meter=self._watcher.window.meter), situation)
         verifying = Stage.VERIFYING in _stages(self.replica)
         if not await self._record(decided):
             return

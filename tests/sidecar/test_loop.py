@@ -19,6 +19,7 @@ from llm_watchdog.api.reasons import Phase, RestartMethod, UnknownReason, Verdic
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.findings import Verdict
+from llm_watchdog.core.metering import Meter
 from llm_watchdog.crash_points import CrashPoints
 from llm_watchdog.journal import Journal
 from llm_watchdog.loop import Loop, newest_time
@@ -69,6 +70,7 @@ class Watcher:
         self.engine = engine
         self.window = self
         self.refused_at: float | None = None
+        self.meter = Meter()
         self._began = Clock.monotonic()
 
     @property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,10 +19,15 @@ from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Content
 from llm_watchdog.core.intake import observe, observe_all
 from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.observations import AnswerKind, HealthObservation, StatusObservation, StatusReading
+from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
+from llm_watchdog.journal import Journal
 
-DAY = date(2026, 11, 21)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+YESTERDAY, DAY, TOMORROW = "2026-11-20", "2026-11-21", "2026-11-22"
 POLICY = WatchdogPolicy()
 METERED = EngineTarget(type=EngineType.CHATCHAT)
 FREE = EngineTarget(type=EngineType.FASTCHAT)
@@ -71,9 +76,9 @@ def test_what_a_canary_costs_at_most(seen: CanaryObservation, tokens: int) -> No
 def test_a_new_day_is_a_new_meter_and_a_clock_that_was_set_back_is_not() -> None:
     meter = Meter().add(canary(), DAY).add(canary(), DAY)
     assert meter == Meter(day=DAY, tokens=136)
-    assert meter.on(DAY + timedelta(days=1)) == Meter(day=DAY + timedelta(days=1))
-    assert meter.on(DAY - timedelta(days=1)) == meter
-    assert meter.add(canary(), DAY - timedelta(days=1)) == Meter(day=DAY, tokens=204)
+    assert meter.on(TOMORROW) == Meter(day=TOMORROW)
+    assert meter.on(YESTERDAY) == meter
+    assert meter.add(canary(), YESTERDAY) == Meter(day=DAY, tokens=204)
 
 
 @given(
@@ -106,7 +111,7 @@ def test_spent_is_unknown_and_the_next_day_it_is_asked_again() -> None:
     answered = observe(spent, canary())
     assert judge(answered, METERED, POLICY, 10.0).state is VerdictState.HEALTHY
     assert judge(answered, METERED, POLICY, 1000.0).unknown is UnknownReason.TOKENS_SPENT
-    tomorrow = replace(spent, meter=spent.meter.on(DAY + timedelta(days=1)))
+    tomorrow = replace(spent, meter=spent.meter.on(TOMORROW))
     assert canary_due_at(tomorrow, METERED, POLICY, 0.0) == 0.0
     assert canary_due_at(spent, replace(METERED, probe_cost=ProbeCost.FREE), POLICY, 0.0) == 0.0
 
@@ -114,6 +119,11 @@ def test_spent_is_unknown_and_the_next_day_it_is_asked_again() -> None:
 def test_an_engine_that_was_restarted_has_not_got_its_tokens_back() -> None:
     window = Window(meter=Meter(day=DAY, tokens=500))
     assert window.restarted("another process").meter == Meter(day=DAY, tokens=500)
+
+
+def test_a_watchdog_that_starts_again_reads_what_was_spent_in_its_journal(tmp_path: Path) -> None:
+    Journal(tmp_path).write(Replica(meter=Meter(day=DAY, tokens=500)))
+    assert Journal(tmp_path).replay().replica.meter == Meter(day=DAY, tokens=500)
 
 
 def test_a_metered_engine_that_answered_is_left_alone_and_says_why_nothing_is_known() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryObservation, CanaryOutcome
@@ -36,14 +35,15 @@ _FAILED: Final = frozenset({AnswerKind.SILENT, AnswerKind.CUT, AnswerKind.UNREAD
 class Meter:
     """What canaries have cost on one UTC day. Errs on the high side."""
 
-    day: date | None = None
+    day: str = ""
+    """ISO 8601."""
     tokens: int = 0
 
-    def on(self, day: date) -> Meter:
+    def on(self, day: str) -> Meter:
         """On that day; a clock that was set back gives nothing away twice."""
-        return self if self.day is not None and day <= self.day else Meter(day=day)
+        return self if day <= self.day else Meter(day=day)
 
-    def add(self, canary: CanaryObservation, day: date) -> Meter:
+    def add(self, canary: CanaryObservation, day: str) -> Meter:
         """With a canary that has ended."""
         today = self.on(day)
         return replace(today, tokens=today.tokens + cost(canary))

@@ -14,6 +14,7 @@ from llm_watchdog.api.names import incident_name
 from llm_watchdog.api.reasons import Outcome, Phase
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
+from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
 from llm_watchdog.core.remediation_restart import act, adopt, await_grant, await_new_engine, claim, quarantine_along
 from llm_watchdog.core.rotation import Rotation, clear_engine, rotation
@@ -53,6 +54,8 @@ class Replica:
     quarantine: Quarantine | None = None
     modes: Modes | None = None
     """As last read from the worker."""
+    meter: Meter = field(default_factory=Meter)
+    """A watchdog that starts again has not got its tokens back."""
 
     @property
     def open_cases(self) -> list[Case]:

@@ -10,6 +10,8 @@ Contract with the loop, which owns the event loop and the clock:
   listening socket or a new process start time do the same by themselves.
 - `watcher.use(policy)` takes a new policy document. `watcher.recognize(listener)`, before `run`: the journal says that
   a canary had passed in the engine whose listening socket has that inode; if it still listens, silence is a fault.
+- `watcher.window.meter`: what canaries of a metered engine have cost today; the loop journals it, `__main__` puts it
+  back after a restart of the watchdog.
 - `watcher.in_flight(now)`: users' requests that are being served; None when the sockets cannot be read (busy).
   `watcher.moving(now)`: answers moved lately; None likewise.
 - `watcher.listener`: inode of the listening socket, 0 while nobody listens, None while it cannot be read.
@@ -41,7 +43,6 @@ from llm_watchdog.probes.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import date
 
     import httpx
 
@@ -73,7 +74,7 @@ class Watcher:
         api_key: Callable[[], str | None] = lambda: None,
         transport: httpx.AsyncBaseTransport | None = None,
         look_at_sockets: LookAtSockets = sockets.look,
-        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+        today: Callable[[], str] = lambda: datetime.now(UTC).date().isoformat(),
     ) -> None:
         self.window = Window()
         self.tally = Tally()
@@ -227,7 +228,8 @@ class Watcher:
         self._add(canary, epoch)
         if canary.finished_at is not None:
             self.tally.count(canary)
-            self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
+            if self._policy.engine.metered:
+                self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
 
     def _impossible(self, why: str) -> CanaryObservation:
         now = self._clock()
@@ -242,7 +244,8 @@ class Watcher:
 
     async def _beat(self) -> None:
         self.window = observe(self.window, Beat(at=self._clock()))
-        self.window = replace(self.window, meter=self.window.meter.on(self._today()))
+        if self._policy.engine.metered:
+            self.window = replace(self.window, meter=self.window.meter.on(self._today()))
 
     async def _sockets_step(self) -> None:
         self._look()
