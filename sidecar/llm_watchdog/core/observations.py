@@ -49,6 +49,8 @@ class MetricsReading:
     first_token_sum: float | None = None
     """Seconds, of all requests."""
     first_token_count: float | None = None
+    wake_errors: float | None = None
+    """Wake requests, by whomever, that the engine answered with 5xx."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ class StatusObservation:
     reading: StatusReading | None = None
     seconds: float = 0.0
     http_status: int | None = None
+    takes_slot: bool = False
+    """The call waits for a free slot, as a generation would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
