@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SUSTAINED_SECONDS: Final = 10.0
 """Canaries that fail at once follow each other within a second: so many of them in a moment are one event."""
+SETTLED_SECONDS: Final = 2.0
+"""A stream that somebody's restart has cut is followed by refused connections sooner than this."""
 ABORTS_SECONDS: Final = 60.0
 """A pause, a sleep or a weight update by somebody else ends streams as `abort`, not all for so long."""
 SERVER_ERROR: Final = 500

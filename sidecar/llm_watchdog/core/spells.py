@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.progress import foreign_progress, has_progressed
@@ -60,8 +61,8 @@ class Spell:
 
     since: float
     until: float
-    most_running: float = 0.0
-    """The most requests that ran at any of these looks."""
+    most_running: float
+    """No look in it showed more requests running; infinite where the looks do not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class Spells:
         if not known or len(known) < len(found):
             return None
         since, until = max(spell.since for spell in known), min(spell.until for spell in known)
-        return Spell(since=since, until=until, most_running=max(spell.most_running for spell in known))
+        return Spell(since=since, until=until, most_running=min(spell.most_running for spell in known))
 
 
 NONE_YET: Final = Spells(lasting={})
@@ -93,7 +94,7 @@ def after_traffic(spells: Spells, ledger: Ledger, since: float, at: float) -> Sp
     """With a look at the sockets, the one before at `since`."""
     nobody = ledger.readable and not any(_waits(c.asked_bytes, c.answered_bytes) and c.open for c in ledger.connections)
     nobody = nobody and not any(c.is_streaming(at) for c in ledger.connections)
-    return replace(spells, lasting=_with(spells.lasting, {Holds.NOBODY: nobody}, since, at, 0.0))
+    return replace(spells, lasting=_with(spells.lasting, {Holds.NOBODY: nobody}, since, at, inf))
 
 
 def after_page(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Flaw
 from llm_watchdog.core.findings import Finding
-from llm_watchdog.core.flaws import SUSTAINED_SECONDS, Run, flaw_of, flawed_run
+from llm_watchdog.core.flaws import SETTLED_SECONDS, SUSTAINED_SECONDS, Run, flaw_of, flawed_run
 from llm_watchdog.core.habits import LENGTH_SAMPLES
 from llm_watchdog.core.signs import counted, signs
 from llm_watchdog.core.window import Span
@@ -99,4 +99,5 @@ def _finding(window: Window, reason: FindingReason, message: str, run: Run, now:
         since=begin,
         silent=nothing,
         signs=signs(window, run.canaries, now),
+        incident=run.seconds >= SETTLED_SECONDS,
     )
