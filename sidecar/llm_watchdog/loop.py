@@ -249,7 +249,9 @@ class Loop:
     @property
     def condemned(self) -> bool:
         """A silent fault stands: nobody loses anything by the engine's end."""
-        return self.verdict is not None and any(finding.silent for finding in self.verdict.findings)
+        return self.verdict is not None and any(
+            finding.silent and finding.incident for finding in self.verdict.findings
+        )
 
 
 def _stages(replica: Replica) -> list[Stage]:

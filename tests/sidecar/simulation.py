@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llm_watchdog.api.policy import EngineTarget, EngineType, WatchdogPolicy
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.deadlines import learn
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import (
@@ -137,7 +138,9 @@ class Simulation:
             if not self.asleep_watchdog(self.now):
                 for observation in self._look():
                     self.window = observe(self.window, observation)
-                self.verdicts.append((self.now, judge(self.window, self.target, self.policy, self.now)))
+                verdict = judge(self.window, self.target, self.policy, self.now)
+                self.window = learn(self.window, verdict)
+                self.verdicts.append((self.now, verdict))
             self.now += STEP
         return self
 

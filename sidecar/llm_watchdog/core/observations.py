@@ -49,6 +49,8 @@ class MetricsReading:
     first_token_sum: float | None = None
     """Seconds, of all requests."""
     first_token_count: float | None = None
+    wake_errors: float | None = None
+    """Wake requests, by whomever, that the engine answered with 5xx."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

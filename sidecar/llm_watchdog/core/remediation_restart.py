@@ -39,7 +39,7 @@ def await_grant(case: Case, situation: Situation) -> Decision:
 
 def _await_leave(case: Case, situation: Situation) -> Case:
     if case.left:
-        return _watch_again(case)
+        return watch_again(case)
     granted = _granted(case, GrantableStep.LEAVE_ROTATION, situation)
     return _claim(case, granted) if granted and situation.finding(case.fault) is not None else case
 
@@ -75,7 +75,7 @@ def act(case: Case, situation: Situation) -> Decision:
         return Decision(case=close_untouched(undone, situation))
     if situation.modes.of(case.fault) is Mode.OBSERVE:
         undone = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
-        return Decision(case=_watch_again(undone))
+        return Decision(case=watch_again(undone))
     if case.ungranted and not _may_help_itself(case, situation):
         return Decision(case=_unclaimed(replace(case, ungranted=False)))
     method = situation.restart_method
@@ -157,7 +157,7 @@ def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
         return close_untouched(case, situation)
     if situation.modes.of(case.fault) is Mode.OBSERVE:
-        return _watch_again(case)
+        return watch_again(case)
     if case.status.requested_step is GrantableStep.RESTART and situation.restart_method is RestartMethod.UNAVAILABLE:
         return begin_rung(case, situation)
     return None
@@ -186,7 +186,8 @@ def _unclaimed(case: Case) -> Case:
     return ask(case.drop_step() if step is GrantableStep.RESTART else case, step)
 
 
-def _watch_again(case: Case) -> Case:
+def watch_again(case: Case) -> Case:
+    """Nothing is asked for any more."""
     return replace(case, stage=Stage.WATCHING).with_status(phase=Phase.OPEN, requested_step=None)
 
 

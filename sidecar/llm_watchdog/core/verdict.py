@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.policy import EngineTask
-from llm_watchdog.api.reasons import UnknownReason, VerdictState
+from llm_watchdog.api.reasons import FaultClass, UnknownReason, VerdictState
 from llm_watchdog.core import metering
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.detectors import DETECTORS
+from llm_watchdog.core.detectors.engine_dead import start_timed_out
+from llm_watchdog.core.detectors.wake_failed import wake_failed
 from llm_watchdog.core.findings import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -25,14 +27,41 @@ _TURNED_AWAY: Final = frozenset({CanaryOutcome.REJECTED, CanaryOutcome.SERVER_ER
 def judge(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> Verdict:
     """Combine the findings of all detectors."""
     unknown = _nothing_to_say(window, target, policy)
-    if unknown is not None:
-        return _verdict(window, VerdictState.UNKNOWN, now, unknown[1], unknown=unknown[0])
-    found = [finding for detect in DETECTORS if (finding := detect(window, target, policy.detectors, now)) is not None]
+    found = _findings(window, target, policy, now, unknown=None if unknown is None else unknown[0])
     for state in (VerdictState.FAULTY, VerdictState.SUSPECT):
         worst = next((finding for finding in found if finding.state is state), None)
         if worst is not None:
-            return _verdict(window, state, now, worst.message, findings=tuple(found))
+            why = None if unknown is None or unknown[0] is not UnknownReason.ASLEEP else unknown[0]
+            return _verdict(window, state, now, worst.message, findings=found, unknown=why)
+    if unknown is not None:
+        return _verdict(window, VerdictState.UNKNOWN, now, unknown[1], unknown=unknown[0])
     return _without_findings(window, target, policy, now)
+
+
+def _findings(
+    window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float, *, unknown: UnknownReason | None
+) -> tuple[Finding, ...]:
+    """Of an engine that never answered nothing is known that could be a fault."""
+    if not (window.answered or window.came_up):
+        return ()
+    thresholds = policy.detectors
+    found: tuple[Finding | None, ...] = ()
+    if unknown is None:
+        found = tuple(detect(window, target, thresholds, now) for detect in DETECTORS)
+    elif unknown is UnknownReason.ASLEEP:
+        found = (wake_failed(window, target, thresholds, now),)
+    elif unknown is UnknownReason.STARTING:
+        limit = policy.remediation.startup_timeout
+        found = (wake_failed(window, target, thresholds, now), start_timed_out(window, limit, now))
+    return _one_cause(tuple(finding for finding in found if finding is not None))
+
+
+def _one_cause(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """A canary that hangs because no slot comes free is a consequence, and no second incident."""
+    leaks = any(finding.fault is FaultClass.LEAKED_CONCURRENCY and finding.silent for finding in found)
+    return tuple(
+        finding for finding in found if not (leaks and finding.fault is FaultClass.STALLED_STREAM and finding.silent)
+    )
 
 
 def _nothing_to_say(window: Window, target: EngineTarget, policy: WatchdogPolicy) -> tuple[UnknownReason, str] | None:
@@ -44,6 +73,8 @@ def _nothing_to_say(window: Window, target: EngineTarget, policy: WatchdogPolicy
         )
     if window.asleep:
         return UnknownReason.ASLEEP, "the engine says that it sleeps or is paused; a generation request would hang"
+    if window.unloaded:
+        return UnknownReason.UNLOADED, "the engine has unloaded its model for idleness; a canary would load it"
     if newest is not None and newest.outcome is CanaryOutcome.IMPOSSIBLE:
         return UnknownReason.NO_CANARY, newest.detail
     if not window.answered:
@@ -106,4 +137,5 @@ def _verdict(
         unknown=unknown,
         last_healthy_at=window.last_life_at,
         last_canary_passed_at=window.last_passed_at,
+        started_over_at=window.started_over_at,
     )

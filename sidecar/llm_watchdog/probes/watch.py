@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.deadlines import learn
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
 from llm_watchdog.core.verdict import judge
@@ -113,8 +114,10 @@ class Watcher:
             await self._client.aclose()
 
     def verdict(self, now: float) -> Verdict:
-        """What the window says now."""
-        return judge(self.window, self._policy.engine, self._policy.watchdog, now)
+        """What the window says now. It learns from what a healthy verdict covers."""
+        verdict = judge(self.window, self._policy.engine, self._policy.watchdog, now)
+        self.window = learn(self.window, verdict)
+        return verdict
 
     def use(self, policy: Policy) -> None:
         """From now on. The engine's type and port are those of the pod and do not change under it."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.detectors.engine_dead import engine_dead
+from llm_watchdog.core.detectors.incomplete_stream import incomplete_stream
+from llm_watchdog.core.detectors.leaked_concurrency import leaked_concurrency
+from llm_watchdog.core.detectors.runaway_generation import runaway_generation
 from llm_watchdog.core.detectors.stalled_stream import stalled_stream
+from llm_watchdog.core.detectors.wake_failed import wake_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,5 +23,9 @@ if TYPE_CHECKING:
 
 DETECTORS: Final[tuple[Detector, ...]] = (
     engine_dead,  # answers, with errors
+    wake_failed,  # says that it is awake, or that it sleeps for too long
     stalled_stream,  # does not answer
+    leaked_concurrency,  # holds slots for nobody
+    runaway_generation,  # generates for nobody, or for one while others starve
+    incomplete_stream,  # answers, and does not end as it should
 )
