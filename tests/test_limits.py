@@ -107,8 +107,10 @@ def test_no_canary_comes_first_and_nothing_that_rests_on_one_after_it(task: Engi
 def test_cross_talk_check_beside_users(switch: Switch, reason: LimitReason | None) -> None:
     about = {LimitReason.CROSS_TALK_UNCHECKED, LimitReason.CROSS_TALK_CHECK_DISTURBS}
     policy = WatchdogPolicy(checks=ChecksPolicy(cross_talk=switch))
-    assert set(said(EngineTarget(type=EngineType.LAZYLLM), policy)) & about == ({reason} if reason else set())
-    assert not set(said(EngineTarget(type=EngineType.VLLM), policy)) & about
+    free = EngineTarget(type=EngineType.LAZYLLM, probe_cost=ProbeCost.FREE)
+    assert set(said(free, policy)) & about == ({reason} if reason else set())
+    for other in (replace(free, probe_cost=None), EngineTarget(type=EngineType.VLLM)):
+        assert not set(said(other, policy)) & about
 
 
 @pytest.mark.parametrize("cost", [None, ProbeCost.FREE, ProbeCost.METERED])
@@ -129,7 +131,7 @@ def every_limit() -> list[tuple[Limit, ...]]:
         limits(
             EngineTarget(type=engine, task=task, probe_cost=cost), WatchdogPolicy(checks=ChecksPolicy(cross_talk=on))
         )
-        for engine, task, cost, on in product(EngineType, EngineTask, [None, ProbeCost.METERED], Switch)
+        for engine, task, cost, on in product(EngineType, EngineTask, [None, *ProbeCost], Switch)
     ]
 
 

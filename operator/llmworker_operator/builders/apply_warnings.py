@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from llm_watchdog.api import limits, names
-from llm_watchdog.api.policy import EngineTask
+from llm_watchdog.api.policy import METERED_BY_DEFAULT, EngineTarget, EngineTask, ProbeCost
 from llm_watchdog.api.thresholds import Switch
 from llmworker_operator.builders.admission import API_VERSION, BINDING_KIND, POLICY_KIND
 
@@ -19,6 +19,7 @@ NAME: Final = "llmworker-limits"
 
 _ENGINE: Final = "object.spec.engine"
 _TASK: Final = f"{_ENGINE}.?task.orValue('{EngineTask.GENERATE}')"
+_ASKED: Final = f"{_TASK} == '{EngineTask.GENERATE}'"
 _CROSS_TALK: Final = f"object.spec.?watchdog.?checks.?crossTalk.orValue('{Switch.AUTO}')"
 
 
@@ -36,7 +37,7 @@ def warnings() -> list[Document]:
                 }
             ]
         },
-        "validations": [*_tasks(), *_needed_fields(), *_cross_talk()],
+        "validations": [*_tasks(), *_needed_fields(), *_metered(), *_cross_talk()],
     }
     binding = {"policyName": NAME, "validationActions": ["Warn"]}
     return [_object(POLICY_KIND, spec), _object(BINDING_KIND, binding)]
@@ -54,12 +55,24 @@ def _needed_fields() -> list[Document]:
     ]
 
 
+def _metered() -> list[Document]:
+    """Who writes `Metered` knows; these are metered unless the user says otherwise."""
+    return [
+        _warn(
+            f"{_ENGINE}.type == '{engine}' && !has({_ENGINE}.probeCost) && {_ASKED}",
+            limits.on_suspicion(EngineTarget(type=engine)),
+        )
+        for engine in sorted(METERED_BY_DEFAULT)
+    ]
+
+
 def _cross_talk() -> list[Document]:
     robs = ", ".join(f"'{engine}'" for engine in sorted(limits.CROSS_TALK_CHECK_ROBS))
-    concerned = f"{_ENGINE}.type in [{robs}] && {_TASK} == '{EngineTask.GENERATE}' && {_CROSS_TALK}"
+    free = f"{_ENGINE}.?probeCost.orValue('') == '{ProbeCost.FREE}'"
+    checked = f"{_ENGINE}.type in [{robs}] && {free} && {_ASKED} && {_CROSS_TALK}"
     return [
-        _warn(f"{concerned} == '{Switch.AUTO}'", limits.CROSS_TALK_UNCHECKED),
-        _warn(f"{concerned} == '{Switch.ON}'", limits.CROSS_TALK_CHECK_DISTURBS),
+        _warn(f"{checked} == '{Switch.AUTO}'", limits.CROSS_TALK_UNCHECKED),
+        _warn(f"{checked} == '{Switch.ON}'", limits.CROSS_TALK_CHECK_DISTURBS),
     ]
 
 

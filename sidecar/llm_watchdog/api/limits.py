@@ -61,8 +61,8 @@ LACKS: Final[dict[EngineType, frozenset[Ability]]] = {
     EngineType.VLLM: frozenset(),
     EngineType.SGLANG: frozenset(),
     EngineType.LLAMACPP: frozenset({_A.FLUSH}),
-    EngineType.TGI: frozenset({_A.FLUSH, _A.SLEEP}),
-    EngineType.OLLAMA: frozenset({_A.PROGRESS, _A.LOAD, _A.FLUSH}),
+    EngineType.TGI: frozenset({_A.CACHE_BYPASS, _A.FLUSH, _A.SLEEP}),
+    EngineType.OLLAMA: frozenset({_A.PROGRESS, _A.CACHE_BYPASS}),
     EngineType.FASTCHAT: _NOTHING_PASSIVE - {_A.LOAD, _A.ABORT},
     EngineType.DBGPT: _NOTHING_PASSIVE - {_A.LOAD, _A.ABORT},
     EngineType.LAZYLLM: _NOTHING_PASSIVE,
@@ -70,7 +70,7 @@ LACKS: Final[dict[EngineType, frozenset[Ability]]] = {
     EngineType.OPENAI: _NOTHING_PASSIVE - {_A.CACHE_BYPASS},
 }
 
-BYPASS_BY_PREFIX: Final = frozenset({EngineType.OLLAMA, EngineType.OPENAI})
+BYPASS_BY_PREFIX: Final = frozenset({EngineType.OPENAI})
 """No field of a request goes around the cache; a prefix of its own does, and changes the answer unless it is known."""
 
 CROSS_TALK_CHECK_ROBS: Final = frozenset({EngineType.LAZYLLM})
@@ -120,20 +120,45 @@ KNOWN_ANSWERS_WANTED: Final = "its cache is checked with known answers only: set
 NEEDED: Final = {EngineType.FASTCHAT: ("concurrency", LIMIT_UNTOLD), EngineType.DBGPT: ("model", MODEL_UNNAMED)}
 """The field of `engine` without which an engine that has leaked its slots cannot be told from a busy one."""
 
-_OF_CANARIES: Final = frozenset({Ability.CACHE_BYPASS, Ability.FLUSH, Ability.ABORT})
+_OF_CHECKS: Final = frozenset({Ability.CACHE_BYPASS, Ability.FLUSH})
+"""Mean nothing where no check is made."""
+_OF_CANARIES: Final = _OF_CHECKS | {Ability.ABORT}
 """Mean nothing where there is no canary."""
 
 
 def limits(engine: EngineTarget, watchdog: WatchdogPolicy) -> tuple[Limit, ...]:
     """The gravest first."""
-    asks = engine.task is EngineTask.GENERATE
-    lacks = LACKS[engine.type] if asks else LACKS[engine.type] - _OF_CANARIES
-    found = [_SENTENCES[lack] for lack in lacks]
+    found = [*_of_the_engine(engine), *_of_the_spec(engine)]
+    if engine.task is EngineTask.GENERATE and not engine.metered:
+        found += _of_checks(engine, watchdog)
+    return tuple(sorted(found, key=lambda limit: list(LimitReason).index(limit.reason)))
+
+
+def _of_the_engine(engine: EngineTarget) -> Iterator[Limit]:
+    """Whatever is asked for."""
+    moot = _OF_CHECKS if engine.metered else frozenset()
+    if engine.task is not EngineTask.GENERATE:
+        moot = _OF_CANARIES
+    return (_SENTENCES[lack] for lack in LACKS[engine.type] - moot)
+
+
+def _of_the_spec(engine: EngineTarget) -> Iterator[Limit]:
     field, sentence = NEEDED.get(engine.type, ("type", ""))
     if getattr(engine, field) is None:
-        found.append(_limit(LimitReason.LEAKS_UNSEEN, sentence))
-    found += _of_canaries(engine, watchdog) if asks else [_limit(LimitReason.NO_CANARY, no_canary(engine.task))]
-    return tuple(sorted(found, key=lambda limit: list(LimitReason).index(limit.reason)))
+        yield _limit(LimitReason.LEAKS_UNSEEN, sentence)
+    if engine.task is not EngineTask.GENERATE:
+        yield _limit(LimitReason.NO_CANARY, no_canary(engine.task))
+    elif engine.metered:
+        yield _limit(LimitReason.CANARY_ON_SUSPICION, on_suspicion(engine))
+
+
+def _of_checks(engine: EngineTarget, watchdog: WatchdogPolicy) -> Iterator[Limit]:
+    if engine.type in CROSS_TALK_CHECK_ROBS and watchdog.checks.cross_talk is Switch.AUTO:
+        yield _limit(LimitReason.CROSS_TALK_UNCHECKED, CROSS_TALK_UNCHECKED)
+    if engine.type in CROSS_TALK_CHECK_ROBS and watchdog.checks.cross_talk is Switch.ON:
+        yield _limit(LimitReason.CROSS_TALK_CHECK_DISTURBS, CROSS_TALK_CHECK_DISTURBS)
+    if engine.type in BYPASS_BY_PREFIX and not watchdog.detectors.degraded_output.known_answers:
+        yield _limit(LimitReason.CACHE_UNCHECKED, KNOWN_ANSWERS_WANTED)
 
 
 def no_canary(task: EngineTask) -> str:
@@ -147,22 +172,14 @@ def no_canary(task: EngineTask) -> str:
 def on_suspicion(engine: EngineTarget) -> str:
     """The sentence for a metered engine."""
     why = (
-        f"a {engine.type.value} may stand in front of a metered API (set engine.probeCost to Free if it does not)"
+        f"a {engine.type.value} may stand in front of a metered API (engine.probeCost Free says that it does not)"
         if engine.probe_cost is None
         else f"engine.probeCost {engine.probe_cost.value}"
     )
-    return f"{why}: a canary is sent on suspicion only, so one that falls silent while idle shows with its next user"
-
-
-def _of_canaries(engine: EngineTarget, watchdog: WatchdogPolicy) -> Iterator[Limit]:
-    if engine.metered:
-        yield _limit(LimitReason.CANARY_ON_SUSPICION, on_suspicion(engine))
-    if engine.type in CROSS_TALK_CHECK_ROBS and watchdog.checks.cross_talk is Switch.AUTO:
-        yield _limit(LimitReason.CROSS_TALK_UNCHECKED, CROSS_TALK_UNCHECKED)
-    if engine.type in CROSS_TALK_CHECK_ROBS and watchdog.checks.cross_talk is Switch.ON:
-        yield _limit(LimitReason.CROSS_TALK_CHECK_DISTURBS, CROSS_TALK_CHECK_DISTURBS)
-    if engine.type in BYPASS_BY_PREFIX and not watchdog.detectors.degraded_output.known_answers:
-        yield _limit(LimitReason.CACHE_UNCHECKED, KNOWN_ANSWERS_WANTED)
+    return (
+        f"{why}: a canary is sent on suspicion only and no check is made, so wrong output, mixed-up streams and "
+        "silence while nobody asks are not seen"
+    )
 
 
 def _limit(reason: LimitReason, message: str) -> Limit:
