@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.policy import EngineTask
+from llm_watchdog.api.policy import EngineTask, ProbeCost
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.progress import generation_rate
 
@@ -40,7 +40,7 @@ def canary_due_at(window: Window, target: EngineTarget, policy: WatchdogPolicy, 
         return None
     if not window.canaries:
         return now
-    if target.metered and window.answered and not _needs_a_canary(window, policy, now):
+    if target.probe_cost is ProbeCost.METERED and window.answered and not _needs_a_canary(window, policy, now):
         return None
     if users_are_moving(window, now):
         return window.canaries[-1].started_at + policy.canary.busy_interval
