@@ -91,7 +91,7 @@ def limits_in_words() -> str:
     """Every sentence once, whatever spec it is said of."""
     specs = [EngineTarget(type=engine, probe_cost=cost) for engine in EngineType for cost in ProbeCost]
     specs.append(EngineTarget(type=EngineType.VLLM, task=EngineTask.NONE))
-    policies = [WatchdogPolicy(checks=ChecksPolicy(cross_talk=switch)) for switch in (Switch.AUTO, Switch.ON)]
+    policies = [WatchdogPolicy(checks=ChecksPolicy(cross_talk=s, slots=s)) for s in (Switch.AUTO, Switch.ON)]
     said = dict.fromkeys(limit for spec in specs for policy in policies for limit in limits(spec, policy))
     order = list(LimitReason)
     lines = sorted(said, key=lambda limit: order.index(limit.reason))

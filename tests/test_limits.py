@@ -120,6 +120,12 @@ def test_metered(engine: EngineType, cost: ProbeCost | None) -> None:
     assert (LimitReason.CANARY_ON_SUSPICION in said(target)) is target.metered
 
 
+def test_slots_are_checked_for_sure_with_their_number() -> None:
+    wanted = WatchdogPolicy(checks=ChecksPolicy(slots=Switch.ON))
+    assert said(EngineTarget(type=EngineType.VLLM), wanted) == [LimitReason.SLOTS_UNCHECKED]
+    assert not said(EngineTarget(type=EngineType.VLLM, concurrency=16), wanted)
+
+
 def test_known_answers_lift_a_limit() -> None:
     openai = EngineTarget(type=EngineType.OPENAI)
     assert LimitReason.CACHE_UNCHECKED in said(openai)
@@ -129,7 +135,8 @@ def test_known_answers_lift_a_limit() -> None:
 def every_limit() -> list[tuple[Limit, ...]]:
     return [
         limits(
-            EngineTarget(type=engine, task=task, probe_cost=cost), WatchdogPolicy(checks=ChecksPolicy(cross_talk=on))
+            EngineTarget(type=engine, task=task, probe_cost=cost),
+            WatchdogPolicy(checks=ChecksPolicy(cross_talk=on, slots=on)),
         )
         for engine, task, cost, on in product(EngineType, EngineTask, [None, *ProbeCost], Switch)
     ]

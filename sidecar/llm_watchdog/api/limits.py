@@ -26,6 +26,7 @@ class LimitReason(StrEnum):
     LEAKS_UNSEEN = "LeaksUnseen"
     CROSS_TALK_UNCHECKED = "CrossTalkUnchecked"
     CROSS_TALK_CHECK_DISTURBS = "CrossTalkCheckDisturbs"
+    SLOTS_UNCHECKED = "SlotsUnchecked"
     CANARY_ON_SUSPICION = "CanaryOnSuspicion"
     PROGRESS_UNSEEN = "ProgressUnseen"
     LOAD_UNSEEN = "LoadUnseen"
@@ -115,6 +116,9 @@ CROSS_TALK_UNCHECKED: Final = (
 CROSS_TALK_CHECK_DISTURBS: Final = (
     "checks.crossTalk Enabled: where streams are mixed up, the check takes words out of users' streams"
 )
+NUMBER_WANTED: Final = (
+    "checks.slots Enabled: it is made only where the engine tells how many slots it has, set engine.concurrency"
+)
 KNOWN_ANSWERS_WANTED: Final = "its cache is checked with known answers only: set detectors.degradedOutput.knownAnswers"
 
 NEEDED: Final = {EngineType.FASTCHAT: ("concurrency", LIMIT_UNTOLD), EngineType.DBGPT: ("model", MODEL_UNNAMED)}
@@ -157,6 +161,8 @@ def _of_checks(engine: EngineTarget, watchdog: WatchdogPolicy) -> Iterator[Limit
         yield _limit(LimitReason.CROSS_TALK_UNCHECKED, CROSS_TALK_UNCHECKED)
     if engine.type in CROSS_TALK_CHECK_ROBS and watchdog.checks.cross_talk is Switch.ON:
         yield _limit(LimitReason.CROSS_TALK_CHECK_DISTURBS, CROSS_TALK_CHECK_DISTURBS)
+    if watchdog.checks.slots is Switch.ON and engine.concurrency is None:
+        yield _limit(LimitReason.SLOTS_UNCHECKED, NUMBER_WANTED)
     if engine.type in BYPASS_BY_PREFIX and not watchdog.detectors.degraded_output.known_answers:
         yield _limit(LimitReason.CACHE_UNCHECKED, KNOWN_ANSWERS_WANTED)
 
