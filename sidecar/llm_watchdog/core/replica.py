@@ -16,7 +16,7 @@ from llm_watchdog.core.case import Case, EngineMark, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
 from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
 from llm_watchdog.core.remediation_restart import act, adopt, await_grant, await_new_engine, claim, quarantine_along
-from llm_watchdog.core.rotation import Rotation, clear_engine, rotation
+from llm_watchdog.core.rotation import Rotation, advised, clear_engine, rotation
 from llm_watchdog.core.situation import Modes
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Pass:
 
     replica: Replica
     rotation: Rotation
+    advised: Rotation
+    """What it would be if the mode were Enforce."""
     restart: Order | None = None
 
 
@@ -79,7 +81,12 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     replica = _quarantine(replace(replica, cases=decided), situation)
     if restart is not None:
         replica = replace(replica, last_restart_at=situation.now)
-    return Pass(replica=replica, rotation=rotation(replica, situation), restart=restart)
+    return Pass(
+        replica=replica,
+        rotation=rotation(replica, situation),
+        advised=advised(replica, situation),
+        restart=restart,
+    )
 
 
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {

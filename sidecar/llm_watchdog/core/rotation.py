@@ -40,6 +40,8 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
             replica = replace(replica, engine=merged)
         else:
             replica = replace(replica, engine=seen, engine_since=situation.now, cleared=False)
+    elif _refused_lately(replica, situation):
+        replica = replace(replica, engine_since=situation.now, cleared=False)
     if situation.verdict.unknown is UnknownReason.ASLEEP:
         # Right answers before a sleep say nothing about those after it (vllm#29341, vllm#17103).
         asleep = replace(replica, cleared=False, waking=True, engine_since=situation.now)
@@ -49,6 +51,12 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
     return replace(replica, cleared=True, waking=False) if proved else replica
 
 
+def _refused_lately(replica: Replica, situation: Situation) -> bool:
+    """Where the port cannot be looked at (another machine's), a refused connection tells that the engine went."""
+    at = situation.refused_at
+    return at is not None and (replica.engine_since is None or at > replica.engine_since)
+
+
 def rotation(replica: Replica, situation: Situation) -> Rotation:
     """The first rule that applies decides."""
     ordered = _out_by_order(replica, situation)
@@ -56,6 +64,19 @@ def rotation(replica: Replica, situation: Situation) -> Rotation:
         return ordered
     if situation.modes.mode is Mode.OBSERVE:
         return _in("mode Observe: stays in rotation whatever is found")
+    return _out_by_evidence(replica, situation) or _in("its canary passed")
+
+
+def advised(replica: Replica, situation: Situation) -> Rotation:
+    """The same, and under Observe what it would be under Enforce, where an open incident costs rotation."""
+    if situation.modes.mode is not Mode.OBSERVE:
+        return rotation(replica, situation)
+    ordered = _out_by_order(replica, situation)
+    if ordered is not None:
+        return ordered
+    faulty = next(iter(replica.open_cases), None)
+    if faulty is not None:
+        return _out(RotationReason.FAULTY, f"{faulty.fault}: {faulty.status.reason}")
     return _out_by_evidence(replica, situation) or _in("its canary passed")
 
 

@@ -34,7 +34,7 @@ from llm_watchdog.engines.registry import dialect_of
 from llm_watchdog.probes import sockets
 from llm_watchdog.probes.canary import CanaryProbe
 from llm_watchdog.probes.endpoints import Endpoints
-from llm_watchdog.probes.engine_client import EngineClient
+from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
 from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
 
@@ -71,6 +71,7 @@ class Watcher:
         api_key: Callable[[], str | None] = lambda: None,
         transport: httpx.AsyncBaseTransport | None = None,
         look_at_sockets: LookAtSockets = sockets.look,
+        host: str = ENGINE_HOST,
     ) -> None:
         self.window = Window()
         self.tally = Tally()
@@ -79,7 +80,7 @@ class Watcher:
         self._clock = clock
         self._look_at_sockets = look_at_sockets
         self._dialect = dialect_of(policy.engine.type)
-        self._client = EngineClient(policy.engine.port, api_key, transport)
+        self._client = EngineClient(policy.engine.port, api_key, transport, host)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._questions = Questions(self._client, self._dialect, pod)

@@ -1,0 +1,118 @@
+"""Incidents as JSON lines for scripts: one object per transition, the first at detection.
+
+The keys are a contract: `time` (RFC 3339, UTC), `incident`, `fault`, `reason`, `phase`, `outcome`, `message`, `step`
+and `stepOutcome`, always all of them. `step` is null but in lines about a step; `stepOutcome` is null when it begins.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from llm_watchdog.api.reasons import Phase, StepOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from llm_watchdog.api.incident import Step
+    from llm_watchdog.core.case import Case
+
+NEVER_BEGAN: Final = frozenset({StepOutcome.DRY_RUN, StepOutcome.UNAVAILABLE})
+"""Told in one line, without one for the begin."""
+
+log = logging.getLogger(__name__)
+
+
+def lines(before: Case | None, after: Case, now: datetime) -> list[dict[str, Any]]:
+    """What has happened to one incident between two looks at it."""
+    told = [] if before else [_line(after, after.incident.spec.detected_at, after.status.message, phase=Phase.OPEN)]
+    told += _steps(before, after)
+    if _is_news(before, after, told):
+        at = after.status.closed_at if after.closed and after.status.closed_at else now
+        told.append(_line(after, at, after.status.message))
+    return told
+
+
+def _is_news(before: Case | None, after: Case, told: Sequence[dict[str, Any]]) -> bool:
+    """Another phase, or a better diagnosis, that no line about a step tells already; a close always has its own."""
+    if before is None:
+        return after.status.phase not in (Phase.OPEN, *(line["phase"] for line in told))
+    if after.closed or before.closed:
+        return after.closed and not before.closed
+    same = (before.status.phase, before.status.reason) == (after.status.phase, after.status.reason)
+    return not same and not told
+
+
+def _steps(before: Case | None, after: Case) -> list[dict[str, Any]]:
+    earlier = before.status.steps if before else []
+    told = []
+    for number, step in enumerate(after.status.steps):
+        known = earlier[number] if number < len(earlier) else None
+        if known is None and step.outcome not in NEVER_BEGAN:
+            told.append(_step_line(before, after, step, begins=True))
+        if step.outcome is not None and (known is None or known.outcome is None):
+            told.append(_step_line(before, after, step, begins=False))
+    return told
+
+
+def _step_line(before: Case | None, after: Case, step: Step, *, begins: bool) -> dict[str, Any]:
+    # Steps of a closed incident ended while it was still open; its close is told in a line of its own.
+    phase = (before.status.phase if before else Phase.OPEN) if after.closed else after.status.phase
+    if begins:
+        return _line(after, step.started_at, f"{step.step} begins", phase=phase, step=step.step.value)
+    ended = None if step.outcome is None else step.outcome.value
+    at, proof = step.finished_at or step.started_at, step.proof or ""
+    return _line(after, at, proof, phase=phase, step=step.step.value, ended=ended)
+
+
+def _line(
+    case: Case,
+    at: datetime,
+    message: str,
+    *,
+    phase: Phase | None = None,
+    step: str | None = None,
+    ended: str | None = None,
+) -> dict[str, Any]:
+    phase = phase or case.status.phase
+    outcome = case.status.outcome if phase is Phase.CLOSED else None
+    return {
+        "time": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "incident": case.name,
+        "fault": case.fault.value,
+        "reason": case.status.reason.value,
+        "phase": phase.value,
+        "outcome": None if outcome is None else outcome.value,
+        "message": message,
+        "step": step,
+        "stepOutcome": ended,
+    }
+
+
+class LineWriter:
+    """Writes them, each flushed at once. A reader that is gone costs the lines, never the watching."""
+
+    def __init__(self, stream: TextIO, now: Callable[[], datetime]) -> None:
+        self._stream = stream
+        self._now = now
+        self._gone = False
+
+    def tell(self, before: Sequence[Case], after: Sequence[Case]) -> None:
+        """What has happened since."""
+        known = {case.name: case for case in before}
+        for case in after:
+            for line in lines(known.get(case.name), case, self._now()):
+                self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._gone:
+            return
+        try:
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._gone = True
+            log.warning("nobody reads standard output any more: %s", error)
