@@ -27,4 +27,4 @@ def _lines() -> Iterator[str]:
         yield engine.value
         for field in fields(dialect.capabilities):
             words = getattr(dialect.capabilities, field.name) or CANNOT
-            yield f"  {field.name.replace('_', ' '):14}{words}"
+            yield f"  {field.name.replace('_', ' '):15}{words}"

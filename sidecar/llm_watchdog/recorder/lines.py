@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from llm_watchdog.api.incident import Step
     from llm_watchdog.core.case import Case
 
 NEVER_BEGAN: Final = frozenset({StepOutcome.DRY_RUN, StepOutcome.UNAVAILABLE})
@@ -27,12 +26,11 @@ log = logging.getLogger(__name__)
 
 
 def lines(before: Case | None, after: Case, now: datetime) -> list[dict[str, Any]]:
-    """What has happened to one incident between two looks at it."""
+    """What has happened to one incident between two looks at it; the times never go back from one to the next."""
     told = [] if before else [_line(after, after.incident.spec.detected_at, after.status.message, phase=Phase.OPEN)]
-    told += _steps(before, after)
+    told += _steps(before, after, now)
     if _is_news(before, after, told):
-        at = after.status.closed_at if after.closed and after.status.closed_at else now
-        told.append(_line(after, at, after.status.message))
+        told.append(_line(after, now, after.status.message))
     return told
 
 
@@ -46,26 +44,19 @@ def _is_news(before: Case | None, after: Case, told: Sequence[dict[str, Any]]) -
     return not same and not told
 
 
-def _steps(before: Case | None, after: Case) -> list[dict[str, Any]]:
+def _steps(before: Case | None, after: Case, now: datetime) -> list[dict[str, Any]]:
     earlier = before.status.steps if before else []
+    # Steps of a closed incident ended while it was still open; its close is told in a line of its own.
+    phase = (before.status.phase if before else Phase.OPEN) if after.closed else after.status.phase
     told = []
     for number, step in enumerate(after.status.steps):
         known = earlier[number] if number < len(earlier) else None
+        name = step.step.value
         if known is None and step.outcome not in NEVER_BEGAN:
-            told.append(_step_line(before, after, step, begins=True))
+            told.append(_line(after, now, f"{name} begins", phase=phase, step=name))
         if step.outcome is not None and (known is None or known.outcome is None):
-            told.append(_step_line(before, after, step, begins=False))
+            told.append(_line(after, now, step.proof or "", phase=phase, step=name, ended=step.outcome.value))
     return told
-
-
-def _step_line(before: Case | None, after: Case, step: Step, *, begins: bool) -> dict[str, Any]:
-    # Steps of a closed incident ended while it was still open; its close is told in a line of its own.
-    phase = (before.status.phase if before else Phase.OPEN) if after.closed else after.status.phase
-    if begins:
-        return _line(after, step.started_at, f"{step.step} begins", phase=phase, step=step.step.value)
-    ended = None if step.outcome is None else step.outcome.value
-    at, proof = step.finished_at or step.started_at, step.proof or ""
-    return _line(after, at, proof, phase=phase, step=step.step.value, ended=ended)
 
 
 def _line(
