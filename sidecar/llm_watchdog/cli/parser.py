@@ -47,7 +47,7 @@ def _command(
 
 
 def _run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--host", type=_host, default="127.0.0.1", help="of the server (default: %(default)s)")
+    run.add_argument("--host", type=host_name, default="127.0.0.1", help="of the server (default: %(default)s)")
     run.add_argument("--port", type=_port, default=8000, help="of the server (default: %(default)s)")
     run.add_argument("--model", help="to ask for (default: the one that the server lists)")
     run.add_argument("--journal", type=Path, required=True, metavar="DIR", help="record that survives restarts")
@@ -118,7 +118,7 @@ def _sidecar(sidecar: argparse.ArgumentParser) -> None:
         sidecar.add_argument(option, type=Path, default=Path(default), help=f"{what} (default: %(default)s)")
 
 
-def _host(text: str) -> str:
+def host_name(text: str) -> str:
     """`localhost` may mean ::1 first, where our connections could not be told from users'."""
     return "127.0.0.1" if text == "localhost" else text.strip("[]")
 
