@@ -14,18 +14,16 @@ if TYPE_CHECKING:
 HOUR: Final = timedelta(hours=1)
 
 
-def withheld(budget: BudgetPolicy, restarts: Iterable[datetime], now: datetime, *, apart_seconds: float = 0.0) -> str:
+def withheld(budget: BudgetPolicy, restarts: Iterable[datetime], now: datetime) -> str:
     """Why not; empty when it may. `restarts` are the earlier ones, whatever came of them.
 
     `maxUnavailable` has no meaning for one replica: a restart that is asked for takes down what is down already.
-    `apart_seconds` is the least distance that the executor itself keeps, whatever the policy says.
     """
     earlier = sorted(restarts)
     recent = [at for at in earlier if now - at < HOUR]
-    cooldown = max(float(budget.cooldown), apart_seconds)
-    if earlier and now - earlier[-1] < timedelta(seconds=cooldown):
+    if earlier and now - earlier[-1] < timedelta(seconds=budget.cooldown):
         rested = (now - earlier[-1]).total_seconds()
-        return f"the last restart was {rested:.0f} s ago, cooldown is {cooldown:g} s"
+        return f"the last restart was {rested:.0f} s ago, cooldown is {budget.cooldown}"
     if len(recent) >= budget.max_per_hour:
         return f"{len(recent)} restarts within the last hour, maxPerHour is {budget.max_per_hour}"
     return ""

@@ -6,8 +6,10 @@ and `stepOutcome`, always all of them. `step` is null but in lines about a step;
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -106,4 +108,6 @@ class LineWriter:
             self._stream.flush()
         except (OSError, ValueError) as error:
             self._gone = True
+            with contextlib.suppress(OSError, ValueError):  # what is buffered would fail again when the program ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             log.warning("nobody reads standard output any more: %s", error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog import orders
 from llm_watchdog.api.incident import Grant
 from llm_watchdog.api.reasons import GrantableStep, Phase
+from llm_watchdog.api.seconds import Seconds
 from llm_watchdog.core.allowance import withheld
 from llm_watchdog.core.situation import Gate, IncidentView
 from llm_watchdog.recorder.seam import ClusterView
@@ -68,8 +70,7 @@ class LocalRecorder:
     def _weigh(self, cases: Sequence[Case]) -> None:
         held_back = ""
         if any(_asks_for(case, GrantableStep.RESTART) for case in cases):
-            now = self._now()
-            held_back = withheld(self._budget(), self._restarts(), now, apart_seconds=orders.APART_SECONDS)
+            held_back = withheld(_bounded(self._budget()), self._restarts(), self._now())
         if held_back and not self.held_back:
             log.warning("a restart waits: %s", held_back)
         self.held_back = held_back
@@ -100,6 +101,12 @@ class LocalRecorder:
     async def run(self) -> None:
         """Nothing to do."""
         await asyncio.Event().wait()
+
+
+def _bounded(budget: BudgetPolicy) -> BudgetPolicy:
+    """What the net below the budget would refuse is not granted: a refused order is a failed step."""
+    cooldown = Seconds(max(budget.cooldown, orders.APART_SECONDS))
+    return replace(budget, max_per_hour=min(budget.max_per_hour, orders.PER_HOUR), cooldown=cooldown)
 
 
 def _asks_for(case: Case, step: GrantableStep) -> bool:

@@ -126,7 +126,7 @@ class Host:
         self._pid = folder / "engine.pid"
         self._watchdogs: list[Watchdog] = []
         self._script = folder / "restart.sh"
-        engine = f"{sys.executable} -m e2e.fault_engine --host 127.0.0.1 --port {self.port}"
+        engine = f"{sys.executable} -m e2e.fault_engine --host ${{1:-127.0.0.1}} --port {self.port}"
         self._script.write_text(
             f"echo run >> {self.restarts}\n"
             f"[ -e {self._pid} ] && kill -9 -$(cat {self._pid})\n"
@@ -144,8 +144,8 @@ class Host:
         """How often the restart command has run."""
         return len(self.restarts.read_text().splitlines()) if self.restarts.exists() else 0
 
-    def start_engine(self) -> None:
-        subprocess.run(self.restart_command, shell=True, check=True, timeout=DEADLINE_SECONDS)  # noqa: S602
+    def start_engine(self, address: str = "127.0.0.1") -> None:
+        subprocess.run(f"{self.restart_command} {address}", shell=True, check=True, timeout=DEADLINE_SECONDS)  # noqa: S602
         self.restarts.unlink()
 
     def engine_answers(self) -> bool:

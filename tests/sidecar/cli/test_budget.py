@@ -29,11 +29,11 @@ BUDGET = BudgetPolicy(max_per_hour=2, cooldown=Seconds(60))
     [
         ([], ""),
         ([61], ""),
-        ([59], "the last restart was 59 s ago, cooldown is 60 s"),
+        ([59], "the last restart was 59 s ago, cooldown is 60s"),
         ([3601, 3602, 3603], ""),
         ([61, 3599], "2 restarts within the last hour, maxPerHour is 2"),
         ([61, 3601], ""),
-        ([-30], "the last restart was -30 s ago, cooldown is 60 s"),  # a clock that was set back
+        ([-30], "the last restart was -30 s ago, cooldown is 60s"),  # a clock that was set back
     ],
 )
 def test_when_a_restart_is_withheld(ago: list[int], why: str) -> None:
@@ -41,14 +41,8 @@ def test_when_a_restart_is_withheld(ago: list[int], why: str) -> None:
     assert withheld(BUDGET, restarts, START) == why
 
 
-def test_what_the_executor_would_refuse_is_not_granted() -> None:
-    budget = BudgetPolicy(max_per_hour=9, cooldown=Seconds(0))
-    assert withheld(budget, [START - timedelta(seconds=5)], START, apart_seconds=10)
-    assert not withheld(budget, [START - timedelta(seconds=5)], START)
-
-
-def recorder(world: World, folder: Path) -> LocalRecorder:
-    return LocalRecorder(lambda: world.now, budget=lambda: BUDGET, modes=Modes, journal_dir=folder)
+def recorder(world: World, folder: Path, budget: BudgetPolicy = BUDGET) -> LocalRecorder:
+    return LocalRecorder(lambda: world.now, budget=lambda: budget, modes=Modes, journal_dir=folder)
 
 
 def test_a_restart_waits_until_its_time_has_come(tmp_path: Path) -> None:
@@ -58,7 +52,7 @@ def test_a_restart_waits_until_its_time_has_come(tmp_path: Path) -> None:
     asked = recorder(world, tmp_path)
     asked.submit(world.replica.cases, OUT)
     assert asked.view().incidents[world.case.name].grant is None
-    assert "cooldown is 60 s" in asked.held_back
+    assert "cooldown is 60s" in asked.held_back
     world.at += 60
     asked.submit(world.replica.cases, OUT)
     grant = asked.view().incidents[world.case.name].grant
@@ -76,3 +70,17 @@ def test_a_departure_is_granted_at_once(tmp_path: Path) -> None:
     grant = asked.view().incidents[world.case.name].grant
     assert grant is not None
     assert grant.step is GrantableStep.LEAVE_ROTATION
+
+
+def test_what_the_executor_would_refuse_is_not_granted(tmp_path: Path) -> None:
+    orders.give(str(tmp_path), "earlier", START.timestamp())
+    assert orders.honour(str(tmp_path), START.timestamp()) == ""
+    world = serving().sick()
+    asked = recorder(world, tmp_path, BudgetPolicy(max_per_hour=100, cooldown=Seconds(0)))
+    asked.submit(world.replica.cases, OUT)
+    assert asked.held_back
+    world.at += orders.APART_SECONDS
+    asked.submit(world.replica.cases, OUT)
+    assert not asked.held_back
+    orders.give(str(tmp_path), "next", world.now.timestamp())
+    assert orders.honour(str(tmp_path), world.now.timestamp()) == ""

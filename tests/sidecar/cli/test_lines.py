@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from llm_watchdog.api.reasons import Mode, Outcome, Phase, RestartMethod, StepOutcome
 from llm_watchdog.core.situation import Modes
 from llm_watchdog.recorder.lines import LineWriter
-from tests.sidecar.cli.host import KEYS
+from tests.sidecar.cli.host import ENVIRONMENT, KEYS
 from tests.sidecar.situations import NEW, World
 
 if TYPE_CHECKING:
@@ -71,6 +74,21 @@ def test_a_reader_that_is_gone_costs_lines_only() -> None:
 
     world = World().settle().healthy().sick()
     LineWriter(Gone(), lambda: world.now).tell([], world.replica.cases)
+
+
+def test_a_reader_that_is_gone_does_not_change_the_exit_code() -> None:
+    program = (
+        "import sys; from llm_watchdog.recorder.lines import LineWriter;"
+        "from tests.sidecar.situations import World; world = World().settle().healthy().sick();"
+        "LineWriter(sys.stdout, lambda: world.now).tell([], world.replica.cases)"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, check=False, timeout=60
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"nobody reads standard output any more: [Errno 32] Broken pipe\n")
 
 
 EVENTS: dict[str, Callable[[World], object]] = {

@@ -200,3 +200,13 @@ def test_a_bad_policy_ends_it_with_the_path_of_each_error(host: Host, policy: st
     assert watchdog.process.wait(timeout=30) == 2
     assert all(path in watchdog.log for path in paths)
     assert "Traceback" not in watchdog.log
+
+
+def test_an_address_whose_connections_cannot_be_told_apart_counts_as_busy(host: Host) -> None:
+    host.start_engine("::1")
+    watchdog = host.run("--host", "::1")
+    until("in rotation", watchdog.serves)
+    status = watchdog.status()
+    assert "cannot be read" in status["sockets"]
+    assert status["inFlight"] is None
+    assert status["verdict"]["state"] == "Healthy"
