@@ -14,24 +14,23 @@ from llm_watchdog.core.case import EngineMark, Stage
 from llm_watchdog.core.replica import Pass, Replica, decide, forget, resolve_taken
 from llm_watchdog.core.situation import Modes, Situation, Traffic
 from llm_watchdog.history import History
-from llm_watchdog.recorder.log import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from llm_watchdog.actions.drain import Drain
     from llm_watchdog.actions.restart import RestartAction
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
-    from llm_watchdog.core.case import Order
+    from llm_watchdog.core.case import Case, Order
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.core.metering import Meter
     from llm_watchdog.core.situation import Identity
     from llm_watchdog.crash_points import CrashPoints
     from llm_watchdog.journal import Journal
     from llm_watchdog.recorder.seam import Recorder
-    from llm_watchdog.settings import PodInfo, PolicyFile
+    from llm_watchdog.settings import PolicySource, Surroundings
 
 TICK_SECONDS: Final = 0.5
 """Deadlines pass without an event, so the situation is looked at this often anyway."""
@@ -92,8 +91,8 @@ class Loop:
         *,
         identity: Identity,
         replica: Replica,
-        policy: PolicyFile,
-        pod_info: PodInfo,
+        policy: PolicySource,
+        place: Surroundings,
         watcher: Looking,
         recorder: Recorder,
         restart: RestartAction,
@@ -101,10 +100,11 @@ class Loop:
         clock: Clock,
         crash_points: CrashPoints,
         jitter: timedelta,
+        tell: Callable[[Sequence[Case], Sequence[Case]], None],
     ) -> None:
         self._identity = identity
         self._policy = policy
-        self._pod_info = pod_info
+        self._place = place
         self._watcher = watcher
         self._recorder = recorder
         self._restart = restart
@@ -112,6 +112,7 @@ class Loop:
         self._clock = clock
         self._crash_points = crash_points
         self._jitter = jitter
+        self._tell = tell
         self.drain: Drain | None = None
         self.history = History(replica.cases)
         self.replica = replica
@@ -190,13 +191,13 @@ class Loop:
             views=view.incidents,
             gate=view.gate,
             api_unreachable_since=view.unreachable_since,
-            restart_method=self._pod_info.restart_method,
+            restart_method=self._place.restart_method,
             last_restart_at=self.replica.last_restart_at,
             order=None if ordered is None else self._restart.answer(ordered),
             jitter=self._jitter,
             journal_durable=self._journal.durable,
             draining=self.drain is not None and self.drain.active,
-            release=self._pod_info.release,
+            release=self._place.release,
         )
 
     async def _record(self, decided: Pass) -> bool:
@@ -210,7 +211,7 @@ class Loop:
             if not durable and decided.restart is not None:
                 log.error("no restart: the journal cannot be written: %s", self._journal.last_error)
                 return False
-            tell(self.replica.cases, decided.replica.cases)
+            self._tell(self.replica.cases, decided.replica.cases)
             self.history.note(decided.replica.cases)
             for stage in _stages(decided.replica):
                 self._crash_points.reached(f"journalled:{stage}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from llm_watchdog.api.policy import EngineTarget, EngineType, WatchdogPolicy
 from llm_watchdog.core import cadence
@@ -132,7 +132,7 @@ class Simulation:
     verdicts: list[tuple[float, Verdict]] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)
 
-    def run(self, until: float) -> Simulation:
+    def run(self, until: float) -> Self:
         while self.now < until:
             self.engine.advance(self.now)
             if not self.asleep_watchdog(self.now):

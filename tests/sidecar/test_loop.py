@@ -25,6 +25,7 @@ from llm_watchdog.journal import Journal
 from llm_watchdog.loop import Loop, newest_time
 from llm_watchdog.recorder import pod as pod_module
 from llm_watchdog.recorder.kubernetes import KubernetesRecorder
+from llm_watchdog.recorder.log import tell
 from llm_watchdog.settings import PodInfo, PolicyFile
 from tests.sidecar.fake_api import FakeApi
 from tests.sidecar.situations import WHO, finding
@@ -129,7 +130,7 @@ class Pod:
             identity=WHO,
             replica=replay.replica,
             policy=PolicyFile(self.directory / "policy.json"),
-            pod_info=PodInfo(self.directory),
+            place=PodInfo(self.directory),
             watcher=Watcher(self.engine),
             recorder=recorder,
             restart=InPlaceRestart(self.directory, self.directory, self.leave),
@@ -137,6 +138,7 @@ class Pod:
             clock=clock,
             crash_points=Killer(self.crash_at, self.directory),
             jitter=timedelta(),
+            tell=tell,
         )
         work = asyncio.create_task(recorder.run())
         try:

@@ -25,7 +25,7 @@ from llm_watchdog.core.remediation_restart import (
     quarantine_along,
     watch_again,
 )
-from llm_watchdog.core.rotation import Rotation, clear_engine, doubt, rotation
+from llm_watchdog.core.rotation import Rotation, advised, clear_engine, doubt, rotation
 from llm_watchdog.core.situation import Modes
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Pass:
 
     replica: Replica
     rotation: Rotation
+    advised: Rotation
+    """What it would be if the mode were Enforce."""
     restart: Order | None = None
 
 
@@ -92,7 +94,12 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     replica = _quarantine(replace(replica, cases=decided), situation)
     if restart is not None:
         replica = replace(replica, last_restart_at=situation.now)
-    return Pass(replica=replica, rotation=rotation(replica, situation), restart=restart)
+    return Pass(
+        replica=replica,
+        rotation=rotation(replica, situation),
+        advised=advised(replica, situation),
+        restart=restart,
+    )
 
 
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {

@@ -88,6 +88,19 @@ def rotation(replica: Replica, situation: Situation) -> Rotation:
     return _out_by_evidence(replica, situation) or _in("its canary passed")
 
 
+def advised(replica: Replica, situation: Situation) -> Rotation:
+    """The same, and under Observe what it would be under Enforce, where an open incident costs rotation."""
+    if situation.modes.mode is not Mode.OBSERVE:
+        return rotation(replica, situation)
+    ordered = _out_by_order(replica, situation)
+    if ordered is not None:
+        return ordered
+    faulty = next(iter(replica.open_cases), None)
+    if faulty is not None:
+        return _out(RotationReason.FAULTY, f"{faulty.fault}: {faulty.status.reason}")
+    return _out_by_evidence(replica, situation) or _in("its canary passed")
+
+
 def _out_by_order(replica: Replica, situation: Situation) -> Rotation | None:
     if situation.draining:
         return _out(RotationReason.DRAINING, "the pod is being stopped")

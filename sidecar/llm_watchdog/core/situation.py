@@ -51,6 +51,8 @@ class OrderState(StrEnum):
     PENDING = "Pending"
     HONOURED = "Honoured"
     REFUSED = "Refused"
+    TIMED_OUT = "TimedOut"
+    """A command that did not end in its time, and was ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class OrderAnswer:
 
     state: OrderState
     message: str = ""
+    at: datetime | None = None
+    """When a command accepted the order, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

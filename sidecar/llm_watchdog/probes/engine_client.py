@@ -52,12 +52,17 @@ class EngineClient:
     """Owned by whoever runs the watcher; `transport` is the seam for tests."""
 
     def __init__(
-        self, port: int, api_key: Callable[[], str | None], transport: httpx.AsyncBaseTransport | None = None
+        self,
+        port: int,
+        api_key: Callable[[], str | None],
+        transport: httpx.AsyncBaseTransport | None = None,
+        host: str = ENGINE_HOST,
     ) -> None:
         self._api_key = api_key
+        own_address = OWN_ADDRESS if is_loopback(host) else None
         self._http = httpx.AsyncClient(
-            base_url=f"http://{ENGINE_HOST}:{port}",
-            transport=transport or StreamTransport(local_address=OWN_ADDRESS),
+            base_url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+            transport=transport or StreamTransport(local_address=own_address),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(None),  # each call bounds its whole time, not each of its reads
@@ -94,6 +99,11 @@ class EngineClient:
     def _key(self) -> dict[str, str]:
         key = self._api_key()
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def is_loopback(host: str) -> bool:
+    """Can be called from `OWN_ADDRESS`, so that our connections are told from users'."""
+    return host.startswith("127.")
 
 
 class BoundedStream(httpx.AsyncByteStream):

@@ -38,7 +38,7 @@ from llm_watchdog.engines.registry import dialect_of
 from llm_watchdog.probes import sockets
 from llm_watchdog.probes.canary import CanaryProbe
 from llm_watchdog.probes.endpoints import Endpoints
-from llm_watchdog.probes.engine_client import EngineClient
+from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
 from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
 
@@ -76,6 +76,7 @@ class Watcher:
         transport: httpx.AsyncBaseTransport | None = None,
         look_at_sockets: LookAtSockets = sockets.look,
         today: Callable[[], str] = lambda: datetime.now(UTC).date().isoformat(),
+        host: str = ENGINE_HOST,
     ) -> None:
         self.window = Window()
         self.tally = Tally()
@@ -85,7 +86,7 @@ class Watcher:
         self._look_at_sockets = look_at_sockets
         self._today = today
         self._dialect = dialect_of(policy.engine)
-        self._client = EngineClient(policy.engine.port, api_key, transport)
+        self._client = EngineClient(policy.engine.port, api_key, transport, host)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._questions = Questions(self._client, self._dialect, pod)

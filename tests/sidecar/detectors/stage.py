@@ -59,7 +59,7 @@ class Odd(Engine):
 
 
 class Stage(Simulation):
-    engine: Odd  # type: ignore[mutable-override]
+    engine: Odd
 
     def finding(self, fault: FaultClass) -> Finding | None:
         return next((f for f in self.verdict.findings if f.fault is fault), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,7 +32,7 @@ def slots(count: int, *, progress: float = 9.0, until: float = 1e9) -> Callable[
     return lambda now: StatusReading(slots=4, busy=count if BEGIN <= now < until else 0, progress=progress)
 
 
-def page(**fields: float) -> Callable[[float, MetricsReading], MetricsReading]:
+def page(**fields: Any) -> Callable[[float, MetricsReading], MetricsReading]:
     return lambda now, reading: replace(reading, **fields) if now >= BEGIN else reading
 
 

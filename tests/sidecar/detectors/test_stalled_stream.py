@@ -1,4 +1,4 @@
-"""`StalledStream` beyond plain hangs: what learned deadlines allow, what waits beside life, and when it is an incident."""
+"""`StalledStream` beyond plain hangs: learned deadlines, waits beside life, and when it is an incident."""
 
 from __future__ import annotations
 
