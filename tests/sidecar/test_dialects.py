@@ -124,6 +124,9 @@ def test_the_recorded_metrics_page() -> None:
         generation_tokens=45.0,
         process_start=1.79522241939e09,
         asleep=False,
+        finished=7.0,
+        first_token_sum=0.0,
+        first_token_count=7.0,
     )
 
 

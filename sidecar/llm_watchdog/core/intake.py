@@ -118,7 +118,10 @@ def _(state: StateObservation, window: Window) -> Window:
 def _(status: StatusObservation, window: Window) -> Window:
     if status.kind is AnswerKind.REFUSED:
         window = _refused(window, status.at)
-    return replace(window, status=_append(window.status, status, OTHERS_MAX))
+    window = replace(window, status=_append(window.status, status, OTHERS_MAX))
+    if status.reading is None or status.reading.unloaded is None or status.reading.unloaded == window.unloaded:
+        return window
+    return replace(window.cold(), unloaded=status.reading.unloaded)
 
 
 @_add.register

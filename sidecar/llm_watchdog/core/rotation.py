@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from llm_watchdog.core.replica import Replica
     from llm_watchdog.core.situation import Situation
 
+_CLEARED_UNASKED = frozenset({UnknownReason.NO_CANARY, UnknownReason.UNLOADED})
+"""No canary will clear it; an engine without its model loads it for the first user's request, who must reach it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
@@ -45,7 +48,7 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
         asleep = replace(replica, cleared=False, waking=True, engine_since=situation.now)
         return replica if replica.waking else asleep
     since = replica.engine_since or situation.process_started_at
-    proved = situation.verdict.unknown is UnknownReason.NO_CANARY or situation.proved_after(since) is not None
+    proved = situation.verdict.unknown in _CLEARED_UNASKED or situation.proved_after(since) is not None
     return replace(replica, cleared=True, waking=False) if proved else replica
 
 

@@ -43,6 +43,8 @@ def _nothing_to_say(window: Window, target: EngineTarget) -> tuple[UnknownReason
         )
     if window.asleep:
         return UnknownReason.ASLEEP, "the engine says that it sleeps or is paused; a generation request would hang"
+    if window.unloaded:
+        return UnknownReason.UNLOADED, "the model is unloaded for idleness; a canary would load it again"
     if newest is not None and newest.outcome is CanaryOutcome.IMPOSSIBLE:
         return UnknownReason.NO_CANARY, newest.detail
     if not window.answered:

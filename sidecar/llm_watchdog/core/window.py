@@ -53,6 +53,8 @@ class Window:
     asleep_by_state: bool = False
     asleep_by_metrics: bool = False
     """Kept apart: a pause does not show on the metrics page."""
+    unloaded: bool = False
+    """No model is in memory; a request would load it."""
     last_life_at: float | None = None
     """No token, stream or counter is known to have moved later. Errs on the early side."""
     last_passed_at: float | None = None
@@ -96,4 +98,8 @@ class Window:
         if window.asleep == self.asleep:
             return window
         # After a sleep the first canary is a cold one again, and the gate stays shut until it has passed.
-        return replace(window, answered=False, canaries=(), warm_shapes=frozenset())
+        return window.cold()
+
+    def cold(self) -> Window:
+        """The window of an engine whose model was not in memory: its next answer is a first one."""
+        return replace(self, answered=False, canaries=(), warm_shapes=frozenset())

@@ -109,12 +109,16 @@ class StatusCall:
 
     name: str
     call: Call
+    older: tuple[Call, ...] = ()
+    """Its names in older versions, asked where the engine does not offer `call`."""
     seconds: float
     """Time-out."""
     takes_slot: bool = False
     """It waits for a free slot, as a generation would: `SILENT` means that none came free."""
     wakes: bool = False
     """It wakes an engine that has unloaded itself for idleness, and is left out then."""
+    guards: bool = False
+    """It tells whether a canary may be sent: asked before each canary, and after one that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,3 +182,11 @@ def read_models(body: bytes) -> tuple[str, ...]:
     listed = json_object(body).get("data")
     entries = listed if isinstance(listed, list) else []
     return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+
+
+def base_models(body: bytes) -> tuple[str, ...]:
+    """The same without what is served beside its base model: LoRA adapters, which name a `parent`, and second names."""
+    listed = json_object(body).get("data")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    roots = {str(entry.get("root") or entry.get("id")): entry for entry in reversed(entries) if not entry.get("parent")}
+    return tuple(reversed([entry["id"] for entry in roots.values() if isinstance(entry.get("id"), str)]))

@@ -18,7 +18,7 @@ from llm_watchdog.engines.dialect import (
     read_models,
 )
 from llm_watchdog.engines.errors import read_flaw
-from llm_watchdog.engines.json_bodies import json_object
+from llm_watchdog.engines.json_bodies import as_number, json_object
 
 if TYPE_CHECKING:
     from llm_watchdog.core.observations import MetricsReading, StatusReading
@@ -155,7 +155,7 @@ def _logprobs(choice: dict[str, Any]) -> list[float | None]:
         return []
     chat = [entry.get("logprob") for entry in as_list(found.get("content")) if isinstance(entry, dict)]
     values = as_list(found.get("token_logprobs")) or chat
-    return [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else None for v in values]
+    return [as_number(value) for value in values]
 
 
 def _tokens(choice: dict[str, Any]) -> int:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.policy import EngineType
+from llm_watchdog.engines.llamacpp import LlamaCpp
+from llm_watchdog.engines.ollama import Ollama
 from llm_watchdog.engines.openai import OpenAI
+from llm_watchdog.engines.sglang import SGLang
+from llm_watchdog.engines.tgi import Tgi
 from llm_watchdog.engines.vllm import Vllm
 
 if TYPE_CHECKING:
@@ -13,6 +17,10 @@ if TYPE_CHECKING:
 
 DIALECTS: Final[dict[EngineType, type[Dialect]]] = {
     EngineType.VLLM: Vllm,
+    EngineType.SGLANG: SGLang,
+    EngineType.LLAMACPP: LlamaCpp,
+    EngineType.TGI: Tgi,
+    EngineType.OLLAMA: Ollama,
     EngineType.OPENAI: OpenAI,
 }
 

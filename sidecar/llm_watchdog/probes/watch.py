@@ -21,13 +21,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.intake import observe
-from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
+from llm_watchdog.core.observations import (
+    AnswerKind,
+    Beat,
+    Observation,
+    SocketsObservation,
+    StateObservation,
+    StatusObservation,
+)
+from llm_watchdog.core.residence import may_be_called, may_not_be_asked, why_no_canary
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of
@@ -99,6 +108,8 @@ class Watcher:
             looks.append((self._metrics_step, lambda: cadence.metrics_interval(self.window, self._clock())))
         if self._dialect.state_paths:
             looks.append((self._state_step, lambda: cadence.STATE_SECONDS))
+        if self._dialect.status_calls:
+            looks.append((self._status_step, lambda: cadence.status_interval(self.window, self._clock())))
         try:
             async with asyncio.TaskGroup() as group:
                 for step, interval in looks:
@@ -158,7 +169,7 @@ class Watcher:
         if epoch != self._epoch:
             return
         self.window = observe(self.window, observation)
-        if self.window.asleep:
+        if may_not_be_asked(self.window):
             self._withdraw()
         self.changed.set()
 
@@ -202,7 +213,13 @@ class Watcher:
             await self._guarded(self._canary_step)
 
     async def _canary_step(self) -> None:
+        await self._look_before_asking(cadence.FRESH_SECONDS)
         epoch = self._epoch
+        if may_not_be_asked(self.window):
+            return
+        if why := why_no_canary(self.window):
+            self._add(self._impossible(why), epoch)
+            return
         try:
             order = await self._questions.order(self._policy.engine, self._policy.watchdog.canary)
         except NothingToAskError as error:
@@ -216,8 +233,28 @@ class Watcher:
             self._outstanding = None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled():
-            self._questions.learn(task.result())
+        if task.cancelled():
+            return
+        self._questions.learn(task.result(), answered=self.window.answered)
+        if task.result().outcome is not CanaryOutcome.SUCCEEDED:
+            await self._look_before_asking(0.0)
+
+    async def _look_before_asking(self, believed: float) -> None:
+        """What tells whether a canary may be sent, unless it told within the last `believed` seconds."""
+        epoch, now, endpoints = self._epoch, self._clock(), self._endpoints
+        model, brief = self._questions.model(self._policy.engine), cadence.BRIEF_SECONDS
+        known = {seen.name: seen.at for seen in self.window.status}
+        looks: list[Awaitable[StateObservation | StatusObservation]] = [
+            endpoints.status(call, model, seconds=brief)
+            for call in self._dialect.status_calls
+            if call.guards and now - known.get(call.name, -math.inf) >= believed
+        ]
+        asked_at = self.window.states[-1].at if self.window.states else -math.inf
+        if self._dialect.state_paths and now - asked_at >= believed:
+            looks.append(endpoints.state(seconds=brief))
+        for seen in await asyncio.gather(*looks):
+            if seen.kind is not AnswerKind.SILENT:  # so short a silence says nothing
+                self._add(seen, epoch)
 
     def _hear(self, canary: CanaryObservation, epoch: int) -> None:
         self._add(canary, epoch)
@@ -260,3 +297,9 @@ class Watcher:
     async def _state_step(self) -> None:
         epoch = self._epoch
         self._add(await self._endpoints.state(), epoch)
+
+    async def _status_step(self) -> None:
+        epoch = self._epoch
+        for call in self._dialect.status_calls:
+            if may_be_called(self.window, wakes=call.wakes):
+                self._add(await self._endpoints.status(call, self._questions.model(self._policy.engine)), epoch)
