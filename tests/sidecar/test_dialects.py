@@ -125,7 +125,7 @@ def test_the_recorded_metrics_page() -> None:
         process_start=1.79522241939e09,
         asleep=False,
         finished=7.0,
-        first_token_sum=0.0,
+        first_token_sum=15.849307537078857,
         first_token_count=7.0,
     )
 

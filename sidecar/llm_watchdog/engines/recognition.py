@@ -1,4 +1,4 @@
-"""Which kind of engine answers, told by what it says to a few harmless calls: none generates, loads, or wakes anything."""
+"""Which kind of engine answers, told by a few calls that harm nobody: none generates, loads, or wakes anything."""
 
 from __future__ import annotations
 
