@@ -179,14 +179,19 @@ class Dialect(Protocol):
 
 def read_models(body: bytes) -> tuple[str, ...]:
     """The ids in an OpenAI model list."""
-    listed = json_object(body).get("data")
-    entries = listed if isinstance(listed, list) else []
-    return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+    return tuple(entry["id"] for entry in _listed(body))
 
 
 def base_models(body: bytes) -> tuple[str, ...]:
-    """The same without what is served beside its base model: LoRA adapters, which name a `parent`, and second names."""
+    """The same without what is served beside a base model: its adapters, which name a `parent`, and second names."""
+    names: dict[str, str] = {}
+    for entry in _listed(body):
+        if not entry.get("parent"):
+            names.setdefault(str(entry.get("root") or entry["id"]), entry["id"])
+    return tuple(names.values())
+
+
+def _listed(body: bytes) -> list[dict[str, Any]]:
     listed = json_object(body).get("data")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    roots = {str(entry.get("root") or entry.get("id")): entry for entry in reversed(entries) if not entry.get("parent")}
-    return tuple(reversed([entry["id"] for entry in roots.values() if isinstance(entry.get("id"), str)]))
+    entries = listed if isinstance(listed, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]

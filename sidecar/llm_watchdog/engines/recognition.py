@@ -21,6 +21,7 @@ RECOGNITION_CALLS: Final[tuple[Call, ...]] = (
         Call(method="GET", path=path)
         for path in (
             "/v1/models",
+            "/metrics",
             "/version",
             "/server_info",
             "/get_server_info",
@@ -48,9 +49,19 @@ def _body(answers: Answers, path: str) -> dict[str, Any]:
     return json_object(body) if status == OK else {}
 
 
+def _has_metrics(answers: Answers, prefix: bytes) -> bool:
+    """vLLM, SGLang and TGI guard the model list with a key, and not this page."""
+    status, page = answers.get("/metrics", (0, b""))
+    return status == OK and any(line.startswith(prefix) for line in page.splitlines())
+
+
 def _owners(answers: Answers) -> frozenset[str]:
     entries = [as_object(entry) for entry in as_list(_body(answers, "/v1/models").get("data"))]
     return frozenset(str(entry.get("owned_by")) for entry in entries)
+
+
+def _is_listed(answers: Answers, owner: str, prefix: bytes) -> bool:
+    return owner in _owners(answers) or _has_metrics(answers, prefix)
 
 
 def _routes(answers: Answers) -> frozenset[str]:
@@ -73,16 +84,18 @@ def _is_chatchat(answers: Answers) -> bool:
 
 def _is_sglang(answers: Answers) -> bool:
     told = [_body(answers, path) for path in ("/server_info", "/get_server_info")]
-    return any("internal_states" in info for info in told) or "sglang" in _owners(answers)
+    return any("internal_states" in info for info in told) or _is_listed(answers, "sglang", b"sglang:")
 
 
 def _is_llamacpp(answers: Answers) -> bool:
     props = _body(answers, "/props")
-    return {"total_slots", "default_generation_settings"} <= props.keys() or "llamacpp" in _owners(answers)
+    return {"total_slots", "default_generation_settings"} <= props.keys() or _is_listed(
+        answers, "llamacpp", b"llamacpp:"
+    )
 
 
 def _is_tgi(answers: Answers) -> bool:
-    return {"model_id", "max_concurrent_requests"} <= _body(answers, "/info").keys()
+    return {"model_id", "max_concurrent_requests"} <= _body(answers, "/info").keys() or _has_metrics(answers, b"tgi_")
 
 
 def _is_ollama(answers: Answers) -> bool:
@@ -93,7 +106,7 @@ def _is_ollama(answers: Answers) -> bool:
 
 
 def _is_vllm(answers: Answers) -> bool:
-    if "vllm" in _owners(answers):
+    if _is_listed(answers, "vllm", b"vllm:"):
         return True
     has_routes = {"/v1/completions", "/tokenize", "/ping"} <= _routes(answers)
     return has_routes and isinstance(_body(answers, "/version").get("version"), str)

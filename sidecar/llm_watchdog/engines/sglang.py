@@ -190,13 +190,12 @@ def _running(rank: Mapping[str, Any]) -> int | None:
     return told
 
 
-def _total(sums: Sums, name: str, **labels: str) -> float | None:
-    """With `--enable-metrics-for-all-schedulers` every tensor-parallel rank tells the same: the first one counts."""
-    wanted = {"tp_rank": "0", "pp_rank": "0", **labels}
+def _total(sums: Sums, name: str, mode: str | None = None) -> float | None:
+    """With `--enable-metrics-for-all-schedulers` every rank of a model tells the same: the first one counts."""
     values = [
         value
-        for found, value in sums.samples(name)
-        if all(found.get(label, wanted[label] if label not in labels else "") == wanted[label] for label in wanted)
+        for labels, value in sums.samples(name)
+        if all(labels.get(rank, "0") == "0" for rank in ("tp_rank", "pp_rank")) and mode in (None, labels.get("mode"))
     ]
     return sum(values) if values else None
 

@@ -21,21 +21,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.intake import observe
-from llm_watchdog.core.observations import (
-    AnswerKind,
-    Beat,
-    Observation,
-    SocketsObservation,
-    StateObservation,
-    StatusObservation,
-)
+from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
 from llm_watchdog.core.residence import may_be_called, may_not_be_asked, why_no_canary
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
@@ -44,6 +36,7 @@ from llm_watchdog.probes import sockets
 from llm_watchdog.probes.canary import CanaryProbe
 from llm_watchdog.probes.endpoints import Endpoints
 from llm_watchdog.probes.engine_client import EngineClient
+from llm_watchdog.probes.permission import Permission
 from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
 
@@ -91,6 +84,7 @@ class Watcher:
         self._client = EngineClient(policy.engine.port, api_key, transport)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
+        self._permission = Permission(self._endpoints, self._dialect, clock)
         self._questions = Questions(self._client, self._dialect, pod)
         self._outstanding: asyncio.Task[CanaryObservation] | None = None
         self._wanted = asyncio.Event()
@@ -213,7 +207,7 @@ class Watcher:
             await self._guarded(self._canary_step)
 
     async def _canary_step(self) -> None:
-        await self._look_before_asking(cadence.FRESH_SECONDS)
+        await self._ask_permission(believed=cadence.FRESH_SECONDS)
         epoch = self._epoch
         if may_not_be_asked(self.window):
             return
@@ -237,24 +231,12 @@ class Watcher:
             return
         self._questions.learn(task.result(), answered=self.window.answered)
         if task.result().outcome is not CanaryOutcome.SUCCEEDED:
-            await self._look_before_asking(0.0)
+            await self._ask_permission()
 
-    async def _look_before_asking(self, believed: float) -> None:
-        """What tells whether a canary may be sent, unless it told within the last `believed` seconds."""
-        epoch, now, endpoints = self._epoch, self._clock(), self._endpoints
-        model, brief = self._questions.model(self._policy.engine), cadence.BRIEF_SECONDS
-        known = {seen.name: seen.at for seen in self.window.status}
-        looks: list[Awaitable[StateObservation | StatusObservation]] = [
-            endpoints.status(call, model, seconds=brief)
-            for call in self._dialect.status_calls
-            if call.guards and now - known.get(call.name, -math.inf) >= believed
-        ]
-        asked_at = self.window.states[-1].at if self.window.states else -math.inf
-        if self._dialect.state_paths and now - asked_at >= believed:
-            looks.append(endpoints.state(seconds=brief))
-        for seen in await asyncio.gather(*looks):
-            if seen.kind is not AnswerKind.SILENT:  # so short a silence says nothing
-                self._add(seen, epoch)
+    async def _ask_permission(self, *, believed: float = 0.0) -> None:
+        epoch, model = self._epoch, self._questions.model(self._policy.engine)
+        for seen in await self._permission.ask(self.window, model, believed=believed):
+            self._add(seen, epoch)
 
     def _hear(self, canary: CanaryObservation, epoch: int) -> None:
         self._add(canary, epoch)

@@ -9,7 +9,7 @@ import pytest
 from llm_watchdog.api.policy import EngineType
 from llm_watchdog.engines.recognition import RECOGNITION_CALLS, recognise
 from tests.sidecar.engines import pages
-from tests.sidecar.recorded import answer
+from tests.sidecar.recorded import answer, text
 
 NOT_FOUND = (404, b'{"detail":"Not Found"}')
 
@@ -36,6 +36,11 @@ VLLM_ROUTES = routes("/health", "/load", "/version", "/ping", "/tokenize", "/v1/
         ({"/v1/models": (200, answer("models").content)}, EngineType.VLLM),
         # A key is missing, so the model list says nothing.
         ({"/v1/models": (401, b"{}"), "/version": said({"version": "0.32.0"}), "/openapi.json": VLLM_ROUTES}, "vllm"),
+        ({"/v1/models": (401, b"{}"), "/metrics": (200, text("metrics_fresh.txt").encode())}, EngineType.VLLM),
+        ({"/v1/models": (401, b"{}"), "/metrics": (200, pages.SGLANG_METRICS.encode())}, EngineType.SGLANG),
+        ({"/metrics": (200, pages.LLAMACPP_METRICS.encode())}, EngineType.LLAMACPP),
+        ({"/metrics": (200, pages.TGI_METRICS.encode())}, EngineType.TGI),
+        ({"/metrics": (500, pages.TGI_METRICS.encode())}, None),
         ({"/version": said({"version": "0.32.0"})}, None),
         # In dev mode vLLM has a /server_info of its own.
         ({"/v1/models": models("vllm"), "/server_info": said({"vllm_config": "..."})}, EngineType.VLLM),
