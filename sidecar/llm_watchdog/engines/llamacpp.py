@@ -52,7 +52,8 @@ class LlamaCpp(OpenAI):
     shapes: tuple[str, ...] = ("completion",)
     framing: Framing = Framing.SSE
     cumulative: bool = False
-    end: EndRule = EndRule(terminator_required=True)
+    end: EndRule = EndRule()
+    """The terminator is the event that brings the finish reason."""
     capabilities: Capabilities = Capabilities(
         canary="stream of /completion with token ids; takes the slot that was used least, whose cached prompt it ends",
         progress="n_decode_total with --metrics, n_decoded of each slot on /slots; others move at a request's end",

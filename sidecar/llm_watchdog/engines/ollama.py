@@ -36,7 +36,8 @@ class Ollama(OpenAI):
     shapes: tuple[str, ...] = ("generate",)
     framing: Framing = Framing.NDJSON
     cumulative: bool = False
-    end: EndRule = EndRule(terminator_required=True)
+    end: EndRule = EndRule()
+    """The terminator is the event that brings the finish reason."""
     capabilities: Capabilities = Capabilities(
         canary="stream of /api/generate while the model is loaded; none otherwise. Each one restarts the idle timer",
         load="the loaded models on /api/ps; it does not count requests",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from llm_watchdog.api.policy import EngineType
 from llm_watchdog.core.observations import MetricsReading, StatusReading
 from llm_watchdog.engines.dialect import Ask, Dialect
+from llm_watchdog.engines.json_bodies import as_number
 from llm_watchdog.engines.llamacpp import LlamaCpp
 from llm_watchdog.engines.ollama import STOPPING, Ollama
 from llm_watchdog.engines.registry import DIALECTS
@@ -241,3 +243,24 @@ vllm:request_success_total{engine="0",finished_reason="length"} 4
 vllm:corrupted_requests_total{engine="0"} 2
 """
     assert Vllm().read_metrics(page) == MetricsReading(running=1.0, finished=7.0, corrupted=2.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (-0.5, -0.5),
+        (1, 1.0),
+        (None, None),
+        (True, None),
+        ("1", None),
+        (math.nan, None),
+        (-math.inf, None),
+        (10**400, None),
+    ],
+)
+def test_numbers_as_servers_write_them(value: object, number: float | None) -> None:
+    assert as_number(value) == number
+    event = {"choices": [{"text": "a", "logprobs": {"token_logprobs": [value]}}]}
+    seen = Vllm().read_event(json.dumps(event))
+    assert seen is not None
+    assert seen.content.logprobs == (number,)

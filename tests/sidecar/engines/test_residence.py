@@ -134,6 +134,18 @@ async def test_an_ollama_without_its_model_is_left_alone_until_a_user_has_loaded
         assert verdict(watcher).unknown is UnknownReason.UNLOADED
 
 
+async def test_a_model_that_was_unloaded_a_moment_ago_is_not_loaded_again_by_the_next_canary() -> None:
+    """Status rounds are rarer than canaries, so the endpoint is asked before each canary too."""
+    engine = Engine(EngineType.OLLAMA)
+    async with watching(engine) as watcher:
+        await asyncio.sleep(12.5)
+        before = engine.canaries
+        engine.models = ()
+        await asyncio.sleep(6)
+        assert engine.canaries == before
+        assert verdict(watcher).unknown is UnknownReason.UNLOADED
+
+
 async def test_a_model_that_is_being_unloaded_is_not_held() -> None:
     engine = Engine(EngineType.OLLAMA)
     async with watching(engine) as watcher:

@@ -178,6 +178,11 @@ async def test_tokens_beyond_the_limit_are_seen(engine: EngineType, chunks: tupl
     assert (seen.outcome, seen.flaw) == (CanaryOutcome.INCOMPLETE, Flaw.BEYOND_LIMIT)
 
 
+async def test_a_finish_of_tgi_without_the_whole_text_is_no_end() -> None:
+    last = tgi(2, details={"finish_reason": "length", "generated_tokens": 2})
+    assert (await canary(EngineType.TGI, tgi(1), last)).flaw is Flaw.NO_TERMINATOR
+
+
 async def test_disjoint_events_of_sglang_are_no_contradiction() -> None:
     """With `--stream-output` an event holds the newest text and ids, and counts all."""
     first, second = (json.loads(sglang(n, f)[6:]) for n, f in ((1, None), (4, {"type": "length"})))
