@@ -43,6 +43,8 @@ class Ask:
     """The model may stop by itself (a fingerprint, a stop check); a plain canary is to generate all its tokens."""
 
 
+OK: Final = 200
+
 FINISHED: Final = frozenset({"stop", "length"})
 """Finish reasons of a whole answer; `abort`, `error` and none at all are those of a broken one."""
 
@@ -90,16 +92,23 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatePath:
-    """A state endpoint, and the boolean field that it answers with."""
+    """A state endpoint, and how it tells."""
 
     path: str
-    field: str
     tells_sleep: bool
     """Otherwise it tells a pause."""
+    field: str = ""
+    """The boolean that it answers with."""
+    refusal: int | None = None
+    """Without a field: the status that means yes, where 200 means no."""
+    confirmed_by: str = ""
+    """Such a refusal has other causes too: it counts only while the engine answers a GET of this path."""
 
-    def read(self, body: bytes) -> bool | None:
+    def read(self, status: int | None, body: bytes) -> bool | None:
         """True, False, or None where it does not tell."""
-        value = json_object(body).get(self.field)
+        if self.refusal is not None:
+            return {OK: False, self.refusal: True}.get(status or 0)
+        value = json_object(body).get(self.field) if status == OK else None
         return value if isinstance(value, bool) else None
 
 

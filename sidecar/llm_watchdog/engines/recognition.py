@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.api.policy import EngineType
-from llm_watchdog.engines.dialect import Call
+from llm_watchdog.engines.dialect import OK, Call
 from llm_watchdog.engines.json_bodies import as_object, json_object
 from llm_watchdog.engines.openai import as_list
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Answers = Mapping[str, tuple[int, bytes]]
-
-OK: Final = 200
 
 RECOGNITION_CALLS: Final[tuple[Call, ...]] = (
     *(

@@ -50,9 +50,13 @@ MEMORY_SAVER: Final = (
 class SGLang(OpenAI):
     """`engine.type: sglang`."""
 
-    health: Call = Call(method="GET", path="/health")
+    health: Call = Call(method="GET", path="/ping")
+    """Not `/health`: it generates, is not cancelled when its client gives up (sglang#35884), and fails in a pause."""
     metrics_path: str | None = "/metrics"
-    state_paths: tuple[StatePath, ...] = ()
+    state_paths: tuple[StatePath, ...] = (
+        StatePath(path="/ready", tells_sleep=False, refusal=503, confirmed_by="/server_info"),
+    )
+    """Since 0.5.20: up and not paused. A scheduler that hangs makes it fail as well, and then `/server_info` hangs."""
     status_calls: tuple[StatusCall, ...] = (
         StatusCall(
             name=SERVER_INFO,
@@ -79,7 +83,7 @@ class SGLang(OpenAI):
         progress="realtime_tokens_total (since 0.5.9) every 40 decode steps; others move at a request's end",
         load="running and waiting on /metrics with --enable-metrics, else /v1/loads (since 0.5.9) or /get_load",
         flush="/flush_cache; 400 while anything runs",
-        sleep="with --enable-memory-saver; its state cannot be read",
+        sleep="with --enable-memory-saver, cannot be read; a pause shows since 0.5.20, before it looks like a hang",
         abort="by closing the connection, or POST /abort_request with the request's id",
         cache_bypass="extra_key (since 0.5.3)",
         end_of_stream="finish_reason stop or length, then [DONE], which also follows errors",

@@ -76,13 +76,18 @@ class Endpoints:
 
     async def state(self, *, seconds: float = STATE_SECONDS) -> StateObservation:
         """Asleep or paused; all endpoints that tell something of it."""
-        answers = await asyncio.gather(*(self._get(path.path, seconds) for path in self._dialect.state_paths))
-        kind = next((answer.kind for answer in answers if answer.kind is not AnswerKind.GATED), AnswerKind.GATED)
-        said = {
-            path.tells_sleep: _said(path, answer)
-            for path, answer in zip(self._dialect.state_paths, answers, strict=True)
-        }
+        paths = self._dialect.state_paths
+        asked = await asyncio.gather(*(self._ask_state(path, seconds) for path in paths))
+        kind = next((kind for kind, _ in asked if kind is not AnswerKind.GATED), AnswerKind.GATED)
+        said = {path.tells_sleep: yes for path, (_, yes) in zip(paths, asked, strict=True)}
         return StateObservation(at=self._clock(), kind=kind, asleep=said.get(True), paused=said.get(False))
+
+    async def _ask_state(self, path: StatePath, seconds: float) -> tuple[AnswerKind, bool | None]:
+        answer = await self._get(path.path, seconds)
+        said = path.read(answer.status, answer.body)
+        if said and path.confirmed_by and not (await self._get(path.confirmed_by, seconds)).is_ok:
+            said = None
+        return answer.kind, said
 
     async def status(self, call: StatusCall, model: str | None, *, seconds: float | None = None) -> StatusObservation:
         """One of the dialect's own. `model`: the one under watch. `seconds`: a shorter time-out than the call's."""
@@ -115,10 +120,6 @@ class Endpoints:
             return answer
         self._gated_until[call.path] = now + GATED_SECONDS
         return _GATED_ANSWER
-
-
-def _said(path: StatePath, answer: Answer) -> bool | None:
-    return path.read(answer.body) if answer.is_ok else None
 
 
 def _resident(reading: StatusReading, model: str | None) -> StatusReading:

@@ -92,7 +92,7 @@ def read_everything(dialect: Dialect, event: str, body: bytes, page: str) -> Non
     for call in dialect.status_calls:
         dialect.read_status(call.name, body)
     for path in dialect.state_paths:
-        path.read(body)
+        path.read(200, body)
     for status in (400, 429, 500, 503):
         dialect.read_rejection(status, body)
 

@@ -38,6 +38,7 @@ class Engine:
         self.asleep = False
         self.models: tuple[tuple[str, str], ...] = (("m:latest", FOR_EVER),)
         self.memory_saver = False
+        self.paused = False
         self.silent: set[str] = set()
         self.asked: Counter[str] = Counter()
         self.generating = 0
@@ -47,10 +48,12 @@ class Engine:
         self.asked[path] += 1
         self.generating += path in GENERATES
         try:
-            while path in self.silent:
+            while path in self.silent or (self.paused and path in GENERATES):
                 await tick()
         finally:
             self.generating -= path in GENERATES
+        if path == "/ready":
+            return httpx.Response(503 if self.paused else 200)
         if path in GENERATES:
             self.asleep = False
             stream = STREAMS[self.kind]
@@ -63,6 +66,7 @@ class Engine:
             "/slots": pages.slots(pages.slot(0, busy=False)),
             "/server_info": pages.server_info(enable_memory_saver=self.memory_saver),
             "/health": b"{}",
+            "/ping": b"",
             "/": b"Ollama is running",
         }
         return httpx.Response(200, content=bodies[path]) if path in bodies else httpx.Response(404)
@@ -220,11 +224,28 @@ async def test_sglang_with_a_memory_saver_gets_no_canary() -> None:
         assert "memory-saver" in verdict(watcher).message
 
 
-async def test_a_hang_of_the_scheduler_is_found_though_its_status_hangs_too() -> None:
+async def test_a_paused_sglang_is_left_alone_and_comes_back() -> None:
     engine = Engine(EngineType.SGLANG)
     async with watching(engine) as watcher:
         await asyncio.sleep(10)
-        engine.silent = {"/server_info", "/generate"}
+        engine.paused = True
+        await asyncio.sleep(5)
+        before = engine.canaries
+        await asyncio.sleep(60)
+        assert (engine.canaries, engine.generating) == (before, 0)
+        assert verdict(watcher).unknown is UnknownReason.ASLEEP
+        engine.paused = False
+        await asyncio.sleep(10)
+        assert verdict(watcher).state is VerdictState.HEALTHY
+
+
+@pytest.mark.parametrize("not_ready", [False, True])
+async def test_a_hang_of_the_scheduler_is_found_though_its_status_hangs_too(*, not_ready: bool) -> None:
+    """Not ready is what a pause looks like too, but for the scheduler."""
+    engine = Engine(EngineType.SGLANG)
+    async with watching(engine) as watcher:
+        await asyncio.sleep(10)
+        engine.silent, engine.paused = {"/server_info", "/generate"}, not_ready
         began = asyncio.get_running_loop().time()
         while verdict(watcher).state is not VerdictState.SUSPECT:
             await tick()

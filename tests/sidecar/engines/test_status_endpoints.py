@@ -122,3 +122,24 @@ async def test_the_states_are_asked_at_once_so_that_two_silent_ones_cost_one_tim
     began = now()
     seen = await endpoints(Vllm(), Server({"/is_sleeping": None, "/is_paused": None})).state(seconds=0.5)
     assert (seen.kind, seen.asleep, seen.paused, now() - began) == (AnswerKind.SILENT, None, None, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("ready", "info", "paused"),
+    [
+        (httpx.Response(200), httpx.Response(200), False),
+        (httpx.Response(200), None, False),
+        (httpx.Response(503), httpx.Response(200, content=pages.server_info()), True),
+        # It hangs: the scheduler, which a pause leaves alone, does not answer.
+        (httpx.Response(503), None, None),
+        (httpx.Response(503), httpx.Response(503), None),
+        # Before 0.5.20.
+        (httpx.Response(404), httpx.Response(200), None),
+        (None, httpx.Response(200), None),
+    ],
+)
+async def test_a_pause_of_sglang_is_told_from_a_hang(
+    ready: httpx.Response | None, info: httpx.Response | None, *, paused: bool | None
+) -> None:
+    seen = await endpoints(SGLang(), Server({"/ready": ready, "/server_info": info})).state()
+    assert (seen.asleep, seen.paused) == (None, paused)
