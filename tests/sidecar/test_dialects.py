@@ -128,6 +128,9 @@ def test_the_recorded_metrics_page() -> None:
         generation_tokens=45.0,
         process_start=1.79522241939e09,
         asleep=False,
+        finished=7.0,
+        first_token_sum=15.849307537078857,
+        first_token_count=7.0,
     )
 
 
@@ -158,6 +161,7 @@ def test_other_bodies() -> None:
     assert VLLM.read_load(answer("load").content) == 0
     assert VLLM.read_load(b"{}") is None
     sleeping, paused = VLLM.state_paths
-    assert sleeping.read(answer("is_sleeping").content) is False
-    assert paused.read(answer("is_paused").content) is False
-    assert paused.read(b'{"is_paused":"yes"}') is None
+    assert sleeping.read(200, answer("is_sleeping").content) is False
+    assert paused.read(200, answer("is_paused").content) is False
+    assert paused.read(200, b'{"is_paused":"yes"}') is None
+    assert paused.read(503, b'{"is_paused":true}') is None

@@ -72,6 +72,11 @@ def test_asleep_is_out_and_no_incident() -> None:
     assert world.replica.cases == []
 
 
+def test_an_engine_without_its_model_must_be_reached_by_the_user_who_has_it_loaded() -> None:
+    assert World().settle().unknown(UnknownReason.UNLOADED).in_rotation
+    assert serving().unknown(UnknownReason.UNLOADED).in_rotation
+
+
 def test_after_a_wake_a_canary_has_to_pass_first() -> None:
     world = serving().unknown(UnknownReason.ASLEEP)
     assert not world.unknown(UnknownReason.PROBE_FAILED).in_rotation

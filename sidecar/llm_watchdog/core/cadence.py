@@ -9,6 +9,7 @@ from llm_watchdog.core import metering
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.observations import AnswerKind
 from llm_watchdog.core.progress import generation_rate
+from llm_watchdog.core.residence import is_leaving, may_not_be_asked
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy
@@ -20,6 +21,11 @@ STATE_SECONDS: Final = 2.0
 ATTENTIVE_SECONDS: Final = 2.0
 """Between metrics pages, and health checks, while somebody is served, something is suspected, or it sleeps."""
 METRICS_IDLE_SECONDS: Final = 10.0
+"""Of metrics pages and status endpoints."""
+FRESH_SECONDS: Final = 1.0
+"""What an engine said about its state this recently is believed before a canary is sent."""
+BRIEF_SECONDS: Final = 0.5
+"""How long a canary waits for that word: an engine that says nothing is to be asked for tokens all the more."""
 HEALTH_IDLE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
 """After a canary that failed at once."""
@@ -39,7 +45,7 @@ _FAILED_AT_ONCE: Final = frozenset(
 
 def canary_due_at(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> float | None:
     """When the next canary may start, given that none is outstanding; None while none may."""
-    if target.task is not EngineTask.GENERATE or window.asleep or no_slot_is_free(window, target, now):
+    if target.task is not EngineTask.GENERATE or may_not_be_asked(window) or no_slot_is_free(window, target, now):
         return None
     if target.metered and not metering.may_ask(window, policy, now):
         return None
@@ -83,6 +89,11 @@ def metrics_interval(window: Window, now: float) -> float:
     """Seconds between two metrics pages."""
     attentive = window.asleep or is_suspicious(window, now) or _has_company(window)
     return ATTENTIVE_SECONDS if attentive else METRICS_IDLE_SECONDS
+
+
+def status_interval(window: Window, now: float) -> float:
+    """Seconds between two rounds over the status endpoints."""
+    return ATTENTIVE_SECONDS if window.unloaded or is_leaving(window) else metrics_interval(window, now)
 
 
 def health_interval(window: Window, now: float) -> float:

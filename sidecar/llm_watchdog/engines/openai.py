@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.core.canaries import Content, Flaw
@@ -19,7 +18,7 @@ from llm_watchdog.engines.dialect import (
     read_models,
 )
 from llm_watchdog.engines.errors import read_flaw
-from llm_watchdog.engines.json_bodies import json_object
+from llm_watchdog.engines.json_bodies import as_number, json_object
 
 if TYPE_CHECKING:
     from llm_watchdog.core.observations import MetricsReading, StatusReading
@@ -161,16 +160,7 @@ def _logprobs(choice: dict[str, Any]) -> list[float | None]:
         return []
     chat = [entry.get("logprob") for entry in as_list(found.get("content")) if isinstance(entry, dict)]
     values = as_list(found.get("token_logprobs")) or chat
-    return [_finite(value) for value in values]
-
-
-def _finite(value: object) -> float | None:
-    """None for what is no number; Python's own `json` writes NaN as such."""
-    try:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return [as_number(value) for value in values]
 
 
 def _tokens(choice: dict[str, Any]) -> int:

@@ -9,7 +9,11 @@ from llm_watchdog.engines.chatchat import Chatchat
 from llm_watchdog.engines.dbgpt import DbGpt
 from llm_watchdog.engines.fastchat import FastChat
 from llm_watchdog.engines.lazyllm import LazyLlm
+from llm_watchdog.engines.llamacpp import LlamaCpp
+from llm_watchdog.engines.ollama import Ollama
 from llm_watchdog.engines.openai import OpenAI
+from llm_watchdog.engines.sglang import SGLang
+from llm_watchdog.engines.tgi import Tgi
 from llm_watchdog.engines.vllm import Vllm
 
 if TYPE_CHECKING:
@@ -22,6 +26,10 @@ DIALECTS: Final[dict[EngineType, type[Dialect]]] = {
     EngineType.DBGPT: DbGpt,
     EngineType.LAZYLLM: LazyLlm,
     EngineType.CHATCHAT: Chatchat,
+    EngineType.SGLANG: SGLang,
+    EngineType.LLAMACPP: LlamaCpp,
+    EngineType.TGI: Tgi,
+    EngineType.OLLAMA: Ollama,
     EngineType.OPENAI: OpenAI,
 }
 

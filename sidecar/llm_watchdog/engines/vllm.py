@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from llm_watchdog.core.observations import MetricsReading
-from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, StatePath
+from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, StatePath, base_models
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.engines.metrics_page import Sums, read_sums
-from llm_watchdog.engines.openai import OpenAI
+from llm_watchdog.engines.openai import COMPLETIONS, OpenAI
 
 RUNNING: Final = "vllm:num_requests_running"
 WAITING: Final = "vllm:num_requests_waiting"
@@ -17,9 +17,29 @@ KV_USAGE: Final = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 PROMPT_TOKENS: Final = "vllm:prompt_tokens_total"
 GENERATION_TOKENS: Final = "vllm:generation_tokens_total"
 SLEEP_STATE: Final = "vllm:engine_sleep_state"
+"""Since 0.11."""
+FINISHED: Final = "vllm:request_success_total"
+"""By finish reason. A client that leaves is counted under none of them (vllm#31503)."""
+CORRUPTED: Final = "vllm:corrupted_requests_total"
+"""Since 0.11, with `VLLM_COMPUTE_NANS_IN_LOGITS=1`."""
+FIRST_TOKEN: Final = "vllm:time_to_first_token_seconds"
 PROCESS_START: Final = "process_start_time_seconds"
 
-WANTED: Final = frozenset({RUNNING, WAITING, *KV_USAGE, PROMPT_TOKENS, GENERATION_TOKENS, SLEEP_STATE, PROCESS_START})
+WANTED: Final = frozenset(
+    {
+        RUNNING,
+        WAITING,
+        *KV_USAGE,
+        PROMPT_TOKENS,
+        GENERATION_TOKENS,
+        SLEEP_STATE,
+        FINISHED,
+        CORRUPTED,
+        f"{FIRST_TOKEN}_sum",
+        f"{FIRST_TOKEN}_count",
+        PROCESS_START,
+    }
+)
 
 
 class Vllm(OpenAI):
@@ -47,9 +67,14 @@ class Vllm(OpenAI):
     )
 
     def generate(self, shape: str, ask: Ask) -> Call:
-        """With token ids, so that a token without text counts; a plain canary is never ended by the model itself."""
+        """With token ids, so that a token without text counts; a plain canary is never ended by the model itself.
+
+        The usage is asked of completions only: in a chat, parsers for tools and reasoning may hold tokens back.
+        """
         call = super().generate(shape, ask)
         body = {**(call.body or {}), "return_token_ids": True}
+        if shape == COMPLETIONS:
+            body["stream_options"] = {"include_usage": True}
         if not ask.free_stop:
             body["ignore_eos"] = True
         if ask.cold:
@@ -70,7 +95,15 @@ class Vllm(OpenAI):
             generation_tokens=sums.get(GENERATION_TOKENS),
             process_start=sums.get(PROCESS_START),
             asleep=sum(awake) == 0 if awake else None,
+            finished=sums.get(FINISHED),
+            corrupted=sums.get(CORRUPTED),
+            first_token_sum=sums.get(f"{FIRST_TOKEN}_sum"),
+            first_token_count=sums.get(f"{FIRST_TOKEN}_count"),
         )
+
+    def read_models(self, body: bytes) -> tuple[str, ...]:
+        """The base model only: its adapters (with a `parent`) and other names (of the same `root`) are no others."""
+        return base_models(body)
 
     def read_load(self, body: bytes) -> int | None:
         """Always 0 without `--enable-server-load-tracking`."""

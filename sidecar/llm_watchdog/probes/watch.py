@@ -32,6 +32,7 @@ from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.deadlines import learn
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
+from llm_watchdog.core.residence import may_be_called, may_not_be_asked, why_no_canary
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of
@@ -39,6 +40,7 @@ from llm_watchdog.probes import sockets
 from llm_watchdog.probes.canary import CanaryProbe
 from llm_watchdog.probes.endpoints import Endpoints
 from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
+from llm_watchdog.probes.permission import Permission
 from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
 
@@ -89,6 +91,7 @@ class Watcher:
         self._client = EngineClient(policy.engine.port, api_key, transport, host)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
+        self._permission = Permission(self._endpoints, self._dialect, clock)
         self._questions = Questions(self._client, self._dialect, pod)
         self._outstanding: asyncio.Task[CanaryObservation] | None = None
         self._wanted = asyncio.Event()
@@ -106,6 +109,8 @@ class Watcher:
             looks.append((self._metrics_step, lambda: cadence.metrics_interval(self.window, self._clock())))
         if self._dialect.state_paths:
             looks.append((self._state_step, lambda: cadence.STATE_SECONDS))
+        if self._dialect.status_calls:
+            looks.append((self._status_step, lambda: cadence.status_interval(self.window, self._clock())))
         try:
             async with asyncio.TaskGroup() as group:
                 for step, interval in looks:
@@ -167,7 +172,7 @@ class Watcher:
         if epoch != self._epoch:
             return
         self.window = observe(self.window, observation)
-        if self.window.asleep:
+        if may_not_be_asked(self.window):
             self._withdraw()
         self.changed.set()
 
@@ -211,7 +216,13 @@ class Watcher:
             await self._guarded(self._canary_step)
 
     async def _canary_step(self) -> None:
+        await self._ask_permission(believed=cadence.FRESH_SECONDS)
         epoch = self._epoch
+        if may_not_be_asked(self.window):
+            return
+        if why := why_no_canary(self.window):
+            self._add(self._impossible(why), epoch)
+            return
         try:
             order = await self._questions.order(self._policy.engine, self._policy.watchdog.canary)
         except NothingToAskError as error:
@@ -225,8 +236,16 @@ class Watcher:
             self._outstanding = None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled():
-            self._questions.learn(task.result())
+        if task.cancelled():
+            return
+        self._questions.learn(task.result(), answered=self.window.answered)
+        if task.result().outcome is not CanaryOutcome.SUCCEEDED:
+            await self._ask_permission()
+
+    async def _ask_permission(self, *, believed: float = 0.0) -> None:
+        epoch, model = self._epoch, self._questions.model(self._policy.engine)
+        for seen in await self._permission.ask(self.window, model, believed=believed):
+            self._add(seen, epoch)
 
     def _hear(self, canary: CanaryObservation, epoch: int) -> None:
         self._add(canary, epoch)
@@ -273,3 +292,9 @@ class Watcher:
     async def _state_step(self) -> None:
         epoch = self._epoch
         self._add(await self._endpoints.state(), epoch)
+
+    async def _status_step(self) -> None:
+        epoch = self._epoch
+        for call in self._dialect.status_calls:
+            if may_be_called(self.window, wakes=call.wakes):
+                self._add(await self._endpoints.status(call, self._questions.model(self._policy.engine)), epoch)
