@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from llm_watchdog.core.observations import StatusObservation
+
 LENGTH_SAMPLES: Final = 8
 """Answers that a shape's usual length is taken from: its first ones, so that a slow decay cannot become the norm."""
 
@@ -42,3 +44,15 @@ class Length:
     count: int
     tokens: int
     characters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Slots that were busy at each look and did not move; longer than the looks themselves are kept."""
+
+    since: float
+    until: float
+    held: int
+    """The fewest at any of these looks, our own requests not counted."""
+    look: StatusObservation
+    """The newest of them."""

@@ -6,10 +6,11 @@ tells them apart is time in which no byte moves, no request ends, and nobody wai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import SILENT_OUTCOMES
+from llm_watchdog.core.habits import Hold
 from llm_watchdog.core.observations import AnswerKind
 from llm_watchdog.core.spells import Holds
 from llm_watchdog.core.window import Span
@@ -49,18 +50,36 @@ def slots_held(window: Window, target: EngineTarget, now: float) -> Held | None:
     for look in reversed([look for look in window.status if look.reading is not None]):
         if run and not _goes_on(look, run[-1]):
             break
-        if _busy(window, look) <= 0 and not _leaving(look):
+        if not (_told(look) > 0 or _leaving(look)):
             break
-        run.append(look)
+        if _busy(window, look) > 0 or _leaving(look):
+            # A look at which only our own requests may have been busy tells neither way.
+            run.append(look)
     if not run or run[0].at < window.horizon(now) - FRESH_SECONDS:
         return None
     full = _full(window, target, run)
     if full is not None:
         return full
-    nobody = window.spells.of(Holds.NOBODY)
+    hold, nobody = window.hold, window.spells.of(Holds.NOBODY)
+    if hold is None or nobody is None or hold.until < window.horizon(now) - FRESH_SECONDS:
+        return None
     # Canaries may pass beside a partial leak: no life of ours excuses it, and there is none of others.
-    since = max(run[-1].at, _since(window, run[-1].at) if nobody is None else nobody.since)
-    return _held(window, target, run, since, for_nobody=nobody is not None)
+    since = max(hold.since, nobody.since)
+    return replace(_held(window, target, run, since, for_nobody=True), held=hold.held, until=max(since, hold.until))
+
+
+def hold_after(hold: Hold | None, look: StatusObservation, window: Window) -> Hold | None:
+    """What is held with one more look at the status, the window being that before it."""
+    if look.reading is None or (hold is not None and hold.look.name != look.name):
+        return hold
+    if not (_told(look) > 0 or _leaving(look)):
+        return None
+    held = _busy(window, look)
+    if held <= 0 and not _leaving(look):
+        return hold
+    if hold is None or not _goes_on(hold.look, look):
+        return Hold(since=look.at, until=look.at, held=held, look=look)
+    return replace(hold, until=look.at, held=min(hold.held, held), look=look)
 
 
 def _full(window: Window, target: EngineTarget, run: list[StatusObservation]) -> Held | None:
@@ -132,19 +151,21 @@ def _goes_on(earlier: StatusObservation, later: StatusObservation) -> bool:
     return (one.busy or 0) <= (other.busy or 0) and one.progress == other.progress
 
 
+def _told(look: StatusObservation) -> int:
+    return 0 if look.reading is None else look.reading.busy or 0
+
+
 def _busy(window: Window, look: StatusObservation) -> int:
-    if look.reading is None or look.reading.busy is None:
-        return 0
-    return look.reading.busy - _own(window, look.at)
+    return _told(look) - _own(window, look.at)
 
 
 def _own(window: Window, at: float) -> int:
     """Our requests that may hold a slot at that time: in flight, or given up on and perhaps not noticed to be."""
     passed = float("-inf") if window.last_passed_at is None else window.last_passed_at
     begun = [canary for canary in window.canaries if canary.started_at <= at]
-    in_flight = sum(canary.finished_at is None or canary.finished_at >= at for canary in begun)
+    in_flight = sum(canary.finished_at is None or canary.finished_at > at for canary in begun)
     given_up = sum(
-        canary.outcome in SILENT_OUTCOMES and canary.started_at > passed and canary.finished_at < at
+        canary.outcome in SILENT_OUTCOMES and canary.started_at > passed and canary.finished_at <= at
         for canary in begun
         if canary.finished_at is not None
     )

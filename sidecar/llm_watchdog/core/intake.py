@@ -11,6 +11,7 @@ from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import fold
 from llm_watchdog.core.deadlines import measured
+from llm_watchdog.core.held import hold_after
 from llm_watchdog.core.observations import (
     AnswerKind,
     Beat,
@@ -161,7 +162,8 @@ def _(state: StateObservation, window: Window) -> Window:
 def _(status: StatusObservation, window: Window) -> Window:
     if status.kind is AnswerKind.REFUSED:
         window = _refused(window, status.at)
-    window = replace(window, status=_append(window.status, status, OTHERS_MAX))
+    hold = hold_after(window.hold, status, window)
+    window = replace(window, hold=hold, status=_append(window.status, status, OTHERS_MAX))
     unloaded = None if status.reading is None else status.reading.unloaded
     if unloaded is None or unloaded == window.unloaded:
         return window

@@ -12,6 +12,7 @@ from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.progress import foreign_progress, has_progressed
 
 if TYPE_CHECKING:
@@ -127,6 +128,16 @@ def after_page(
         most_running=max(spells.most_running, running or 0.0),
         least_cache=cache,
         least_running=fewest,
+    )
+
+
+def refreshed(spell: Spell, canaries: Iterable[CanaryObservation]) -> bool:
+    """A canary's whole life lies in the spell: its steps have pushed anew what may be stale (vllm#22545)."""
+    return any(
+        canary.outcome is CanaryOutcome.SUCCEEDED
+        and canary.started_at > spell.since
+        and (canary.finished_at or canary.started_at) < spell.until
+        for canary in canaries
     )
 
 

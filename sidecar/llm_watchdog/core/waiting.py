@@ -6,7 +6,6 @@ user's request without an answer. The last two are told to people only: a full s
 
 from __future__ import annotations
 
-from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from llm_watchdog.core.company import was_alone
 from llm_watchdog.core.deadlines import usual
 from llm_watchdog.core.findings import Finding
 from llm_watchdog.core.signs import counted, signs
-from llm_watchdog.core.spells import REQUEST_MIN_BYTES, Holds
+from llm_watchdog.core.spells import REQUEST_MIN_BYTES, Holds, refreshed
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
@@ -26,8 +25,11 @@ if TYPE_CHECKING:
 
 QUEUED_CANARIES: Final = 3
 SLOWING_CANARIES: Final = 8
-"""In a row: two rounds of four, of which the second is slower than the first."""
-SLOWING_FACTOR: Final = 10.0
+"""In a row; the last few of them slower than the first few."""
+SLOWING_CANARIES_MAX: Final = 64
+GROWTH: Final = 1.25
+"""From the first few to the last few, by their medians: more than noise."""
+SLOWING_FACTOR: Final = 5.0
 """Times the usual time to first token of a canary alone."""
 SLOWING_SECONDS: Final = 1.0
 """Below this nobody minds."""
@@ -48,13 +50,11 @@ def waiting_beside_life(
 
 
 def _not_admitted(window: Window, policy: StalledStreamPolicy, now: float) -> Finding | None:
-    """On pages that a canary's step has refreshed: vLLM's gauges go stale when nothing steps (vllm#22545)."""
     spell = window.spells.of(Holds.NOT_ADMITTED)
     if spell is None or spell.until < window.horizon(now) - FRESH_SECONDS:
         return None
-    passed = window.last_passed_at
     lasted = window.seen_seconds(Span(spell.since, spell.until))
-    if lasted < policy.user_stream_deadline or passed is None or not spell.since < passed < spell.until:
+    if lasted < policy.user_stream_deadline or not refreshed(spell, window.canaries):
         return None
     message = f"requests of users wait for {lasted:.0f} s although nothing runs, the cache is free and canaries pass"
     return _alert(window, FindingReason.ADMISSION_STALLED, message, spell.since, now, incident=True)
@@ -62,24 +62,36 @@ def _not_admitted(window: Window, policy: StalledStreamPolicy, now: float) -> Fi
 
 def _slowing(window: Window, now: float) -> Finding | None:
     """Canaries alone in the engine, each far slower than usual, and slower still towards the end."""
-    passed = [c for c in window.canaries[-2 * SLOWING_CANARIES :] if c.outcome is not CanaryOutcome.IN_PROGRESS]
-    newest = passed[-SLOWING_CANARIES:]
-    waits = [w for c in newest if (w := _first_token_seconds(c)) is not None]
-    if len(waits) < SLOWING_CANARIES or len({canary.shape for canary in newest}) > 1:
+    slow = _slow_run(window)
+    if len(slow) < SLOWING_CANARIES:
         return None
-    before = usual(window, newest[0].shape)
-    if before is None or min(waits) < max(SLOWING_SECONDS, SLOWING_FACTOR * before):
+    waits, part = [wait for _, wait in slow], SLOWING_CANARIES // 2
+    grows = median(waits[-part:]) >= GROWTH * median(waits[:part])
+    canaries = tuple(canary for canary, _ in slow[-SLOWING_CANARIES:])
+    if not grows or not all(was_alone(window, canary.started_at) for canary in canaries):
         return None
-    half = SLOWING_CANARIES // 2
-    grows = median(waits[half:]) > median(waits[:half]) and sum(a < b for a, b in pairwise(waits)) >= half
-    if not grows or not all(was_alone(window, canary.started_at) for canary in newest):
-        return None
+    before = usual(window, canaries[-1].shape) or 0.0
     message = (
         f"the first token of a canary alone takes {waits[0]:.1f} s to {waits[-1]:.1f} s over {len(waits)} canaries, "
         f"and took {before:.2f} s before"
     )
-    reason, since = FindingReason.FIRST_TOKEN_SLOWING, newest[0].started_at
-    return _alert(window, reason, message, since, now, incident=True, canaries=tuple(newest))
+    reason, since = FindingReason.FIRST_TOKEN_SLOWING, slow[0][0].started_at
+    return _alert(window, reason, message, since, now, incident=True, canaries=canaries)
+
+
+def _slow_run(window: Window) -> list[tuple[CanaryObservation, float]]:
+    """The newest canaries that passed, all of one shape and far slower than it usually is; oldest first."""
+    passed = [canary for canary in window.canaries if canary.outcome is CanaryOutcome.SUCCEEDED]
+    shape = passed[-1].shape if passed else ""
+    before = usual(window, shape)
+    run: list[tuple[CanaryObservation, float]] = []
+    for canary in reversed(passed[-SLOWING_CANARIES_MAX:]):
+        wait = None if canary.first_token_at is None else canary.first_token_at - canary.started_at
+        slow = wait is not None and before is not None and wait >= max(SLOWING_SECONDS, SLOWING_FACTOR * before)
+        if not slow or wait is None or canary.shape != shape:
+            break
+        run.append((canary, wait))
+    return run[::-1]
 
 
 def _queued(window: Window, policy: StalledStreamPolicy, quiet: Silence | None, now: float) -> Finding | None:
@@ -105,12 +117,6 @@ def _user_stalled(window: Window, policy: StalledStreamPolicy, now: float) -> Fi
         return None
     message = f"{len(waits)} requests of users have got no byte, the oldest for {lasted:.0f} s, while others are served"
     return _alert(window, FindingReason.USER_STREAM_STALLED, message, since, now)
-
-
-def _first_token_seconds(canary: CanaryObservation) -> float | None:
-    if canary.first_token_at is None or canary.outcome is not CanaryOutcome.SUCCEEDED:
-        return None
-    return canary.first_token_at - canary.started_at
 
 
 def _alert(

@@ -9,7 +9,7 @@ from typing import Final
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import Ledger, Traffic
-from llm_watchdog.core.habits import Habits, Length
+from llm_watchdog.core.habits import Habits, Hold, Length
 from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.observations import (
     HealthObservation,
@@ -82,6 +82,7 @@ class Window:
     void_because: str = ""
     """Why the history begins where it does."""
     spells: Spells = NONE_YET
+    hold: Hold | None = None
     habits: Habits = field(default_factory=Habits)
     lengths: Mapping[str, Length] = field(default_factory=dict)
     """How long the first answers of each shape were."""

@@ -1,4 +1,4 @@
-"""`StalledStream` beyond plain hangs: learned deadlines, waits beside life, and when it is an incident."""
+"""`StalledStream`: hangs, what learned deadlines allow, what waits beside life, and when it is an incident."""
 
 from __future__ import annotations
 
@@ -142,9 +142,11 @@ def test_what_was_learned_outlives_a_restart() -> None:
 
 def test_a_time_to_first_token_that_grows_while_the_load_does_not() -> None:
     """A12, A23."""
-    slower = Odd(first_token=lambda now: 0.05 if now < BEGIN else min(4.5, 1.0 + (now - BEGIN) / 30))
-    stage = played(slower, BEGIN + 120)
-    assert stage.when(FindingReason.FIRST_TOKEN_SLOWING, incident=True) is not None
+    begin = 600.0
+    slower = Odd(first_token=lambda now: 0.05 if now < begin else min(4.5, 1.0 + (now - begin) / 30))
+    stage = Stage(slower).run(begin + 120)
+    found = {f.reason for _, verdict in stage.verdicts for f in verdict.findings if f.incident}
+    assert found == {FindingReason.FIRST_TOKEN_SLOWING}
     assert stage.first(VerdictState.FAULTY) is None
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
-from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.findings import Finding
 from llm_watchdog.core.held import Held, lasted, probes_hanging, slots_held
 from llm_watchdog.core.signs import signs
-from llm_watchdog.core.spells import Holds, Spell
+from llm_watchdog.core.spells import Holds, Spell, refreshed
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _slots(window: Window, thresholds: DetectorsPolicy, slots: Held, now: float)
 def _running(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
     """Tokens that flow are another fault (`TokensForNobody`)."""
     spell = window.spells.of(Holds.NOBODY, Holds.RUNNING)
-    if spell is None or Holds.FOREIGN in window.spells.lasting or not _is_refreshed(window, spell, now):
+    if spell is None or Holds.FOREIGN in window.spells.lasting or not _is_believed(window, spell, now):
         return None
     seconds = window.seen_seconds(Span(spell.since, spell.until))
     message = f"up to {spell.most_running:g} requests count as running for {seconds:.0f} s; nobody waits for an answer"
@@ -91,7 +90,7 @@ def _running(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding
 def _cache(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
     spell = window.spells.of(Holds.NOBODY, Holds.CACHE_HELD)
     page = next((page.reading for page in reversed(window.metrics) if page.reading is not None), None)
-    if spell is None or page is None or not _is_refreshed(window, spell, now):
+    if spell is None or page is None or not _is_believed(window, spell, now):
         return None
     seconds = window.seen_seconds(Span(spell.since, spell.until))
     used, least = page.kv_usage or 0.0, window.spells.least_cache or 0.0
@@ -100,15 +99,8 @@ def _cache(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding |
     return _partial(window, thresholds, _Leak(reason=reason, since=spell.since, seconds=seconds, message=message), now)
 
 
-def _is_refreshed(window: Window, spell: Spell, now: float) -> bool:
-    """A canary's whole life lies in the spell: its steps have pushed the gauges anew (vllm#22545)."""
-    fresh = spell.until >= window.horizon(now) - FRESH_SECONDS
-    return fresh and any(
-        canary.outcome is CanaryOutcome.SUCCEEDED
-        and canary.started_at > spell.since
-        and (canary.finished_at or canary.started_at) < spell.until
-        for canary in window.canaries
-    )
+def _is_believed(window: Window, spell: Spell, now: float) -> bool:
+    return spell.until >= window.horizon(now) - FRESH_SECONDS and refreshed(spell, window.canaries)
 
 
 def _full(
