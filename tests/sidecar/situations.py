@@ -35,6 +35,7 @@ def finding(
     state: VerdictState = VerdictState.FAULTY,
     silent: bool = True,
     fault: FaultClass = FaultClass.STALLED_STREAM,
+    incident: bool = True,
 ) -> Finding:
     return Finding(
         fault=fault,
@@ -43,6 +44,7 @@ def finding(
         message="no token for 5.0 s",
         since=since,
         silent=silent,
+        incident=incident,
         signs=(Sign(at=since, kind="Canary", message="asked, and silent"),),
     )
 

@@ -252,3 +252,26 @@ def test_a_ladder_of_the_users_own() -> None:
     policy = WatchdogPolicy(detectors=DetectorsPolicy(), remediation=RemediationPolicy(ladders=ladders))
     world = serving(policy=policy).sick()
     assert steps(world) == [(Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+
+
+def test_a_graver_fault_does_not_wait_behind_a_request_to_leave_rotation() -> None:
+    """The operator never lets the last replica go on mere suspicion; then it hangs."""
+    world = serving().sick(fault=FaultClass.WAKE_FAILED, state=VerdictState.SUSPECT, silent=False)
+    assert world.case.status.requested_step is GrantableStep.LEAVE_ROTATION
+    mild = world.verdict.findings[0]
+    world.sick()
+    world.verdict = replace(world.verdict, findings=(mild, *world.verdict.findings))
+    world.settle()
+    assert [case.status.requested_step for case in world.replica.cases] == [None, GrantableStep.RESTART]
+    world.grant().claimed()
+    assert len(world.orders) == 1
+
+
+@pytest.mark.parametrize("fault", [FaultClass.STALLED_STREAM, FaultClass.LEAKED_CONCURRENCY])
+def test_an_alert_without_consequences_does_not_keep_an_incident_open(fault: FaultClass) -> None:
+    world = serving().sick(state=VerdictState.SUSPECT)
+    world.at += 5
+    alert = replace(world.verdict.findings[0], fault=fault, silent=False, incident=False)
+    world.verdict = replace(world.verdict, findings=(alert,), last_healthy_at=world.at, last_canary_passed_at=world.at)
+    world.settle()
+    assert [case.status.outcome for case in world.replica.cases] == [Outcome.SELF_HEALED]

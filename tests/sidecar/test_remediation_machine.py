@@ -173,10 +173,15 @@ class Watchdog(Surroundings):
     @rule(
         state=st.sampled_from([VerdictState.SUSPECT, VerdictState.FAULTY]),
         silent=st.booleans(),
+        incident=st.booleans(),
         faults=st.sets(st.sampled_from(list(FaultClass)), min_size=1),
     )
-    def fault(self, state: VerdictState, silent: bool, faults: set[FaultClass]) -> None:  # noqa: FBT001
-        found = tuple(finding(since=self.world.at, state=state, silent=silent, fault=fault) for fault in sorted(faults))
+    def fault(self, state: VerdictState, silent: bool, faults: set[FaultClass], incident: bool = True) -> None:  # noqa: FBT001, FBT002
+        certain = incident or state is VerdictState.FAULTY
+        found = tuple(
+            finding(since=self.world.at, state=state, silent=silent, fault=fault, incident=certain)
+            for fault in sorted(faults)
+        )
         self.world.verdict = replace(self.world.verdict, state=state, at=self.world.at, findings=found, unknown=None)
 
     @rule()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llm_watchdog.api.policy import EngineTask
-from llm_watchdog.api.reasons import Mode, RotationReason, UnknownReason, VerdictState
+from llm_watchdog.api.reasons import FaultClass, Mode, RotationReason, UnknownReason, VerdictState
 from llm_watchdog.core.case import EngineMark
 from llm_watchdog.core.situation import Gate, Modes
 from tests.sidecar.situations import NEW, OLD, START, World, serving
@@ -94,3 +96,64 @@ def test_observe_is_always_in() -> None:
     world = World(facts={"modes": Modes(mode=Mode.OBSERVE)}).settle()
     assert world.in_rotation
     assert world.sick(state=VerdictState.SUSPECT).in_rotation
+
+
+def test_a_silent_suspicion_moves_rotation_and_leaves_no_record() -> None:
+    world = serving().sick(state=VerdictState.SUSPECT, incident=False)
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.FAULTY)
+    assert world.replica.cases == []
+    assert world.replica.doubted is FaultClass.STALLED_STREAM
+    assert world.healthy().in_rotation
+    assert world.replica.doubted is None
+
+
+def test_a_suspicion_is_over_with_a_sign_of_health_and_not_with_silence_about_it() -> None:
+    world = serving().sick(state=VerdictState.SUSPECT, incident=False)
+    assert not world.unknown(UnknownReason.PROBE_FAILED).in_rotation
+    assert world.unknown(UnknownReason.TOKENS_SPENT).in_rotation, "no proof is to come: nobody is held out for ever"
+
+
+def test_a_suspicion_about_a_replica_that_generates_moves_nothing() -> None:
+    world = serving().sick(state=VerdictState.SUSPECT, incident=False, silent=False)
+    assert world.in_rotation
+    assert world.replica.cases == []
+
+
+def test_a_suspicion_survives_a_restart_of_the_watchdog() -> None:
+    world = serving().sick(state=VerdictState.SUSPECT, incident=False)
+    again = World(replica=world.replica, at=world.at, facts={"engine": OLD})
+    assert not again.settle().in_rotation
+    assert again.healthy().in_rotation
+
+
+def test_a_class_that_is_observed_moves_nothing_on_suspicion() -> None:
+    modes = Modes(overrides={FaultClass.STALLED_STREAM: Mode.OBSERVE})
+    assert serving(modes=modes).sick(state=VerdictState.SUSPECT, incident=False).in_rotation
+
+
+def test_a_suspicion_that_becomes_certain_opens_an_incident() -> None:
+    world = serving().sick(state=VerdictState.SUSPECT, incident=False)
+    assert world.sick(state=VerdictState.SUSPECT).case.fault is FaultClass.STALLED_STREAM
+    assert not world.in_rotation
+    assert world.healthy().in_rotation
+
+
+def test_an_engine_that_started_over_in_the_same_process_waits_for_its_first_canary() -> None:
+    """It loads, pauses or drains: 503 of everything, and neither its socket nor its container has changed."""
+    world = serving()
+    world.at += 10
+    world.verdict = replace(world.verdict, started_over_at=world.at)
+    world.unknown(UnknownReason.STARTING)
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.STARTING)
+    world.look(60.0).settle()
+    assert not world.in_rotation
+    assert world.healthy().in_rotation
+
+
+def test_an_alert_does_not_keep_a_replica_out() -> None:
+    """Someone's long request is told of, and the canary passes."""
+    world = serving().sick(state=VerdictState.SUSPECT, incident=False)
+    world.at += 1
+    alert = replace(world.verdict.findings[0], silent=False)
+    world.verdict = replace(world.verdict, findings=(alert,), last_healthy_at=world.at, last_canary_passed_at=world.at)
+    assert world.settle().in_rotation

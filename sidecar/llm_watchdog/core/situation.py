@@ -132,8 +132,8 @@ class Situation:
         return self.now + timedelta(seconds=at - self.monotonic)
 
     def finding(self, fault: FaultClass) -> Finding | None:
-        """The finding of that class, as strong as it stands now."""
-        return next((finding for finding in self.verdict.findings if finding.fault is fault), None)
+        """The finding of that class, as strong as it stands now; one without consequences is none."""
+        return next((found for found in self.verdict.findings if found.fault is fault and found.moves), None)
 
     def suspected(self) -> FaultClass | None:
         """The first class of a silent finding that may act: out of rotation costs nothing then."""
