@@ -147,6 +147,20 @@ vllm:generation_tokens_total{engine="0",model_name="a, \\"b\\" {c}"} NaN
     assert VLLM.read_metrics(page) == MetricsReading(running=3.0, waiting=4.0, kv_usage=0.25, asleep=True)
 
 
+def test_a_wake_that_failed_is_counted_by_the_engine_itself() -> None:
+    """Whoever asked for it; a wake that worked and a failed request of another kind are none."""
+    lines = [
+        "vllm:num_requests_running 0",
+        'http_requests_total{handler="/wake_up",method="POST",status="2xx"} 4.0',
+        'http_requests_total{handler="/v1/completions",method="POST",status="5xx"} 9.0',
+    ]
+    failed = 'http_requests_total{handler="/wake_up",method="POST",status="5xx"} 2.0'
+    for page, errors in ((lines[:1], None), (lines, 0.0), ([*lines, failed], 2.0)):
+        reading = Vllm().read_metrics("\n".join(page))
+        assert reading is not None
+        assert reading.wake_errors == errors
+
+
 @pytest.mark.parametrize(
     "page", ["", "<html>", "vllm:num_requests_running{", "vllm:num_requests_running x", "\x00" * 99]
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
     modes = Modes(mode=Mode.OBSERVE, overrides={FaultClass.ENGINE_DEAD: Mode.ENFORCE})
     held = Quarantine(since=START, incident="x", release="y")
-    replica = replace(ordered().replica, modes=modes, quarantine=held)
+    replica = replace(ordered().replica, modes=modes, quarantine=held, doubted=FaultClass.ENGINE_DEAD)
     assert Journal(tmp_path).write(replica)
     again = Journal(tmp_path).replay()
     assert again.replica == replica

@@ -17,7 +17,7 @@ from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget
-    from llm_watchdog.core.observations import StatusObservation
+    from llm_watchdog.core.observations import StatusObservation, StatusReading
     from llm_watchdog.core.window import Window
 
 FRESH_SECONDS: Final = 45.0
@@ -46,15 +46,12 @@ class Held:
 
 def slots_held(window: Window, target: EngineTarget, now: float) -> Held | None:
     """By the busy count of a status endpoint."""
+    tellers = {look.name for look in window.status if look.reading is not None and _tells(look.reading)}
     run: list[StatusObservation] = []
-    for look in reversed([look for look in window.status if look.reading is not None]):
-        if run and not _goes_on(look, run[-1]):
+    for look in reversed([look for look in window.status if look.reading is not None and look.name in tellers]):
+        if (run and not _goes_on(look, run[-1])) or not (_told(look) > 0 or _leaving(look)):
             break
-        if not (_told(look) > 0 or _leaving(look)):
-            break
-        if _busy(window, look) > 0 or _leaving(look):
-            # A look at which only our own requests may have been busy tells neither way.
-            run.append(look)
+        run.append(look)
     if not run or run[0].at < window.horizon(now) - FRESH_SECONDS:
         return None
     full = _full(window, target, run)
@@ -65,7 +62,8 @@ def slots_held(window: Window, target: EngineTarget, now: float) -> Held | None:
         return None
     # Canaries may pass beside a partial leak: no life of ours excuses it, and there is none of others.
     since = max(hold.since, nobody.since)
-    return replace(_held(window, target, run, since, for_nobody=True), held=hold.held, until=max(since, hold.until))
+    held = _held(window, target, run, run[0], for_nobody=True)
+    return replace(held, held=hold.held, since=since, until=max(since, hold.until))
 
 
 def hold_after(hold: Hold | None, look: StatusObservation, window: Window) -> Hold | None:
@@ -74,8 +72,9 @@ def hold_after(hold: Hold | None, look: StatusObservation, window: Window) -> Ho
         return hold
     if not (_told(look) > 0 or _leaving(look)):
         return None
-    held = _busy(window, look)
-    if held <= 0 and not _leaving(look):
+    held, own = _busy(window, look), _own(window, look.at)
+    if not _leaving(look) and (held <= 0 or (own > 0 and look.reading.progress is not None)):
+        # Our own request is among what is busy there, or among what moves.
         return hold
     if hold is None or not _goes_on(hold.look, look):
         return Hold(since=look.at, until=look.at, held=held, look=look)
@@ -83,21 +82,26 @@ def hold_after(hold: Hold | None, look: StatusObservation, window: Window) -> Ho
 
 
 def _full(window: Window, target: EngineTarget, run: list[StatusObservation]) -> Held | None:
-    """All slots, for as long as nothing has moved for anybody."""
-    since = _since(window, run[-1].at)
-    held = _held(window, target, run, since, for_nobody=nobody_since(window, since))
-    return held if held.all_of_them else None
+    """All slots, from the first look at which they were, for as long as nothing has moved for anybody.
+
+    A canary of ours that began later cannot have got one of them.
+    """
+    moved = _since(window, run[-1].at)
+    for look in reversed(run):
+        held = _held(window, target, run, look, for_nobody=nobody_since(window, look.at))
+        if look.at >= moved and held.all_of_them:
+            return held
+    return None
 
 
 def _held(
-    window: Window, target: EngineTarget, run: list[StatusObservation], since: float, *, for_nobody: bool
+    window: Window, target: EngineTarget, run: list[StatusObservation], first: StatusObservation, *, for_nobody: bool
 ) -> Held:
     newest = run[0].reading
-    kept = [look for look in run if look.at >= since]
     return Held(
-        since=since,
-        until=max(since, run[0].at),
-        held=min((_busy(window, look) for look in kept), default=0),
+        since=first.at,
+        until=max(first.at, run[0].at),
+        held=_busy(window, first),
         tells_progress=newest is not None and newest.progress is not None,
         limit=target.concurrency or (None if newest is None else newest.slots),
         for_nobody=for_nobody,
@@ -149,6 +153,10 @@ def _goes_on(earlier: StatusObservation, later: StatusObservation) -> bool:
     if one is None or other is None or earlier.name != later.name:
         return False
     return (one.busy or 0) <= (other.busy or 0) and one.progress == other.progress
+
+
+def _tells(reading: StatusReading) -> bool:
+    return reading.busy is not None or bool(reading.leaving)
 
 
 def _told(look: StatusObservation) -> int:

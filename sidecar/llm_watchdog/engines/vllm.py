@@ -25,6 +25,10 @@ CORRUPTED: Final = "vllm:corrupted_requests_total"
 FIRST_TOKEN: Final = "vllm:time_to_first_token_seconds"
 PROCESS_START: Final = "process_start_time_seconds"
 
+HTTP_REQUESTS: Final = "http_requests_total"
+"""By handler, and by status as `2xx` and `5xx`: tells of wakes by somebody else too."""
+WAKE: Final = "/wake_up"
+
 WANTED: Final = frozenset(
     {
         RUNNING,
@@ -38,6 +42,7 @@ WANTED: Final = frozenset(
         f"{FIRST_TOKEN}_sum",
         f"{FIRST_TOKEN}_count",
         PROCESS_START,
+        HTTP_REQUESTS,
     }
 )
 
@@ -99,6 +104,7 @@ class Vllm(OpenAI):
             corrupted=sums.get(CORRUPTED),
             first_token_sum=sums.get(f"{FIRST_TOKEN}_sum"),
             first_token_count=sums.get(f"{FIRST_TOKEN}_count"),
+            wake_errors=_wake_errors(sums),
         )
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
@@ -113,3 +119,10 @@ class Vllm(OpenAI):
 
 def _first(sums: Sums, names: tuple[str, ...]) -> float | None:
     return next((value for name in names if (value := sums.get(name)) is not None), None)
+
+
+def _wake_errors(sums: Sums) -> float | None:
+    if HTTP_REQUESTS not in sums:
+        return None
+    wakes = [(labels, count) for labels, count in sums.samples(HTTP_REQUESTS) if labels.get("handler") == WAKE]
+    return sum(count for labels, count in wakes if labels.get("status", "").startswith("5"))

@@ -45,6 +45,8 @@ class Odd(Engine):
     page: Callable[[float, MetricsReading], MetricsReading] = as_it_is
     status: Callable[[float], StatusReading | AnswerKind | None] = nothing
     """What a status endpoint says; a kind alone is one that takes a slot."""
+    more: Callable[[float], StatusReading | None] = nothing
+    """What another status endpoint says."""
     flaw: Callable[[float], Flaw | None] = no_flaw
     flaw_outcome: CanaryOutcome = CanaryOutcome.INCOMPLETE
     flaw_tokens: int = 4
@@ -96,6 +98,9 @@ class Stage(Simulation):
                 seconds=0.0 if is_reading else 2.0,
                 takes_slot=not is_reading,
             )
+        more = self.engine.more(self.now)
+        if more is not None and self._due("more", STATUS_SECONDS):
+            yield StatusObservation(at=self.now, name="more", kind=AnswerKind.ANSWERED, reading=more)
         yield from super()._look()
 
     def _metrics(self) -> MetricsObservation:

@@ -75,6 +75,11 @@ FULL = {
         LLAMACPP,
         FindingReason.SLOTS_WITHOUT_PROGRESS,
     ),
+    "A37 llama.cpp: all slots busy, and canaries wait in vain": (
+        Odd(status=slots(4), silent=between(BEGIN + 0.5), metrics=False),
+        LLAMACPP,
+        FindingReason.SLOTS_WITHOUT_PROGRESS,
+    ),
     # A21
     "A21 ollama: Stopping...": (
         Odd(
@@ -89,6 +94,10 @@ FULL = {
 }
 
 PARTIAL = {
+    "A37 llama.cpp: one slot busy, beside a call that tells of no slot": (
+        Odd(status=slots(1), more=lambda _now: StatusReading(slots=4)),
+        FindingReason.SLOTS_WITHOUT_PROGRESS,
+    ),
     "A37 llama.cpp: one slot busy, canaries pass": (Odd(status=slots(1)), FindingReason.SLOTS_WITHOUT_PROGRESS),
     # A5, A27, A41
     "A5 vLLM: running 1 for nobody": (Odd(page=page(running=1.0)), FindingReason.RUNNING_WITHOUT_CLIENTS),
