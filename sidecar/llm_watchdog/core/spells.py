@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import CanaryOutcome
+from llm_watchdog.core.connections import GENERATION_REQUEST_MIN_BYTES, HEADERS_MAX_BYTES
 from llm_watchdog.core.progress import foreign_progress, has_progressed
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ FREE_CACHE: Final = 0.9
 """Of the KV cache: below this a request of ordinary length would be admitted."""
 HELD_CACHE: Final = 0.001
 """Of the KV cache, more than this engine ever held while idle."""
-HEADERS_MAX_BYTES: Final = 512
-"""An answer up to this size may be headers only: its client still waits."""
-REQUEST_MIN_BYTES: Final = 160
-"""What is shorter is a kubelet's health check."""
 
 
 class Holds(StrEnum):
@@ -187,4 +184,4 @@ def _least(known: float | None, seen: float | None) -> float | None:
 
 
 def _waits(asked: int, answered: int) -> bool:
-    return asked >= REQUEST_MIN_BYTES and answered < HEADERS_MAX_BYTES
+    return asked >= GENERATION_REQUEST_MIN_BYTES and answered < HEADERS_MAX_BYTES

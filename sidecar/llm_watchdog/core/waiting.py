@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.company import was_alone
+from llm_watchdog.core.connections import GENERATION_REQUEST_MIN_BYTES
 from llm_watchdog.core.deadlines import usual
 from llm_watchdog.core.findings import Finding
 from llm_watchdog.core.signs import counted, signs
-from llm_watchdog.core.spells import REQUEST_MIN_BYTES, Holds, refreshed
+from llm_watchdog.core.spells import Holds, refreshed
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _user_stalled(window: Window, policy: StalledStreamPolicy, now: float) -> Fi
     waits = [
         connection.asked_at
         for connection in window.ledger.connections
-        if connection.open and connection.asked_bytes >= REQUEST_MIN_BYTES and connection.answered_bytes == 0
+        if connection.open and connection.asked_bytes >= GENERATION_REQUEST_MIN_BYTES and connection.answered_bytes == 0
     ]
     since = min(waits, default=now)
     lasted = window.seen_seconds(Span(since, window.horizon(now)))
