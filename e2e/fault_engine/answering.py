@@ -1,4 +1,4 @@
-"""From a generation request to the last byte of its answer, in whatever dialect: the engine's tokens, put into speech."""
+"""From a generation request to the last byte of its answer: the engine's tokens, put into a dialect's speech."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -179,9 +179,7 @@ def _ended(piece: Piece, wire: Wire) -> Piece:
     return Piece(piece.text, piece.said, told if wire.finish else None, piece.stop_reason, piece.reasoning)
 
 
-async def _pieces(
-    service: Service, exchange: Exchange, answer: Speech, stream: TokenStream
-) -> AsyncIterator[Piece]:
+async def _pieces(service: Service, exchange: Exchange, answer: Speech, stream: TokenStream) -> AsyncIterator[Piece]:
     """The tokens as text, cut at the first stop string."""
     generation = answer.generation
     text = ""
@@ -224,5 +222,3 @@ def _joined(pieces: list[Piece]) -> Piece:
     said = [one for piece in pieces for one in piece.said]
     text, reasoning = "".join(piece.text for piece in pieces), "".join(piece.reasoning for piece in pieces)
     return Piece(text, said, last.finish, last.stop_reason, reasoning)
-
-

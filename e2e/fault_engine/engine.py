@@ -83,7 +83,7 @@ class Engine:
         calls: dict[str, Callable[..., Any]] = {
             "is_sleeping": lambda: not self.faults.deny_sleep() and (self.paused or bool(self.released)),
             "is_paused": lambda: not self.faults.deny_sleep() and self.paused,
-            "slots": lambda: self.scheduler.slots(),
+            "slots": self.scheduler.slots,
             "stats": lambda: self.stats().as_json(),
             "pause": self._pause,
             "resume": self._resume,

@@ -13,13 +13,15 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .engine import Answer, Engine
 from .faults.active import Order
 from .limits import Limits
 from .request import Request, Stats
-from .scheduler import Step
+
+if TYPE_CHECKING:
+    from .scheduler import Step
 
 TITLE: Final = "VLLM::EngineCore"
 _READ_BYTES: Final = 1 << 20

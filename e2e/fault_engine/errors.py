@@ -16,9 +16,7 @@ _KINDS: Final = {
 class ApiError(Exception):
     """An answer that is an error: HTTP status and the body's fields."""
 
-    def __init__(
-        self, status: int, message: str, kind: str, param: str | None = None, *, plain: bool = False
-    ) -> None:
+    def __init__(self, status: int, message: str, kind: str, param: str | None = None, *, plain: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind

@@ -16,7 +16,6 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _JSON: Final = b"application/json"
-_LONG_SECONDS: Final = 3600.0
 
 
 class Exchange:
@@ -107,8 +106,8 @@ class Exchange:
 
     async def never(self) -> NoReturn:
         """Nothing more, until the client leaves."""
-        while True:
-            await asyncio.sleep(_LONG_SECONDS)
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
 
     async def _start(self, status: int, headers: list[Header]) -> None:
         self.status = status

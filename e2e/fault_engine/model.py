@@ -13,9 +13,7 @@ from typing import Final
 
 from . import tokenizer
 
-_ECHO: Final = re.compile(
-    r"(?:repeat|echo|copy|say)\b[^:\n]*:\s*[\"'`]?([^\n\"'`]+)", re.IGNORECASE
-)
+_ECHO: Final = re.compile(r"(?:repeat|echo|copy|say)\b[^:\n]*:\s*[\"'`]?([^\n\"'`]+)", re.IGNORECASE)
 _ANSWERS: Final[Mapping[str, str]] = {
     r"capital of france": " Paris.",
     r"capital of japan": " Tokyo.",
@@ -101,15 +99,22 @@ def _instructed(text: str) -> str:
     """The answer that the prompt demands; empty where it demands none."""
     echoes = _ECHO.findall(text)
     if echoes:
-        return " " + echoes[-1].strip()
-    for question, answer in _ANSWERS.items():
-        if re.search(question, text, re.IGNORECASE):
-            return answer
+        return f" {echoes[-1].strip()}"
+    asked = [(found.end(), answer) for found, answer in _questions(text)]
+    if asked:
+        return max(asked)[1]
     sums = _ARITHMETIC.findall(text)
     if sums:
         left, sign, right = sums[-1]
         return f" {_calculate(int(left), sign, int(right))}"
     return _counted_on(text)
+
+
+def _questions(text: str) -> list[tuple[re.Match[str], str]]:
+    """Those that it knows, each with its answer."""
+    return [
+        (found, answer) for question, answer in _ANSWERS.items() for found in re.finditer(question, text, re.IGNORECASE)
+    ]
 
 
 def _calculate(left: int, sign: str, right: int) -> int:

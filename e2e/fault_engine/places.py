@@ -1,4 +1,4 @@
-"""Under which name this package runs, and from where: `e2e.fault_engine` in the checkout, `fault_engine` in an image."""
+"""Under which name this package runs, and from where: in the checkout it lies below `e2e`, in an image it does not."""
 
 from pathlib import Path
 from typing import Final

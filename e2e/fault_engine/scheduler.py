@@ -125,8 +125,13 @@ class Scheduler:
     def slots(self) -> list[Mapping[str, Any]]:
         """Each slot, used or not."""
         used = [
-            {"id": place, "busy": True, "prompt": len(request.prompt), "decoded": request.generated,
-             "left": request.max_tokens - request.generated}
+            {
+                "id": place,
+                "busy": True,
+                "prompt": len(request.prompt),
+                "decoded": request.generated,
+                "left": request.max_tokens - request.generated,
+            }
             for place, request in enumerate(self._running.values())
         ]
         free = range(len(used), self._limits.max_num_seqs)

@@ -11,7 +11,7 @@ from .faults import FAULTS, UnknownFaultError, make_fault
 from .faults.entry import DIALECTS
 from .limits import Limits
 from .model import ModelKind
-from .traffic_load import TrafficLoad
+from .traffic_load import NO_TRAFFIC, TrafficLoad
 
 _DEFAULTS: Final = Limits()
 
@@ -41,7 +41,7 @@ class Settings:
     model_kind: ModelKind = ModelKind.ECHO
     prompt_details: bool = False
     max_concurrent: int = 128
-    background: TrafficLoad = TrafficLoad()
+    background: TrafficLoad = NO_TRAFFIC
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -122,7 +122,14 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         type=int,
         help="permits of the web server, in the dialects that have them (default: as many as slots)",
     )
-    add("--fault", type=_fault, action="append", default=[], metavar="NAME[=ARG][@SHARE]", help="in force from the start")
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME[=ARG][@SHARE]",
+        help="in force from the start",
+    )
     return parser
 
 
@@ -130,7 +137,7 @@ class _ListFaults(argparse.Action):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"nargs": 0})
 
-    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> NoReturn:
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         sys.stdout.write(json.dumps([entry.as_json() for entry in FAULTS.values()], indent=1) + "\n")
         parser.exit()
 

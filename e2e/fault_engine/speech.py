@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from .generation import Generation
 from .request import Said
-from .wire import Wire
+from .wire import HEALTHY, Wire
 
 EVENTS: Final = b"text/event-stream; charset=utf-8"
 JSON: Final = b"application/json"
@@ -54,7 +54,7 @@ class Speech:
     generation: Generation
     model: str
     created: int
-    wire: Wire = Wire()
+    wire: Wire = HEALTHY
     said: int = 0  # tokens
     cached: int = 0
     text: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,6 @@ class TrafficLoad:
         if any(isinstance(value, bool) or value < 0 for value in asdict(load).values()):
             raise ValueError("numbers that are not negative are needed")
         return load
+
+
+NO_TRAFFIC: Final = TrafficLoad()

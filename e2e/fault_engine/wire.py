@@ -1,6 +1,7 @@
 """How one answer is put on the wire. Pure; the defaults are a healthy server's."""
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +29,6 @@ class Wire:
     """So often a comment comes until the first token; 0: never."""
     header_only: bool = False
     """Status and headers, and then nothing, although the engine generates."""
+
+
+HEALTHY: Final = Wire()

@@ -10,7 +10,7 @@ from ..generation import parse_chat
 from ..service import Routes, Service
 from ..settings import Settings
 from ..speech import Piece, Speech, spaced_sse, sse
-from .kind import Dialect
+from .kind import Dialect, no_path
 from .openai import models
 
 _PING_SECONDS: Final = 15.0
@@ -99,7 +99,7 @@ def _error_body(error: ApiError) -> Any:
 DIALECT: Final = Dialect(
     name="chatchat",
     routes=_routes,
-    guarded=lambda path: False,
+    guarded=no_path,
     any_model=True,
     error_body=_error_body,
     errors_as_null=True,

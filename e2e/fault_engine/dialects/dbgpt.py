@@ -1,6 +1,7 @@
-"""DB-GPT 0.8: the model worker with its embedded controller, and the API server beside it, two processes in real life."""
+"""DB-GPT 0.8: the worker with its embedded controller, and the API server beside it, two processes in real life."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -41,6 +42,7 @@ class WorkerSpeech(Speech):
     events: int = 0
 
     def chunk(self, piece: Piece) -> bytes:
+        del piece  # it is in the text by now
         self.events += 1
         return _nul(self._output(self.text))
 
@@ -112,7 +114,7 @@ def _nul(document: dict[str, Any]) -> bytes:
     return json.dumps(document).encode() + b"\0"
 
 
-def _parsed(body: dict[str, Any], terms: Terms, name: str, *, stream: bool) -> Generation:
+def _parsed(body: Mapping[str, Any], terms: Terms, name: str, *, stream: bool) -> Generation:
     asked = {
         "messages": body.get("messages"),
         "prompt": body.get("prompt"),
@@ -124,11 +126,11 @@ def _parsed(body: dict[str, Any], terms: Terms, name: str, *, stream: bool) -> G
     return (parse_chat if asked["messages"] else parse_completion)(asked, terms, name)
 
 
-def parse_stream(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_stream(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return _parsed(body, terms, name, stream=True)
 
 
-def parse_whole(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_whole(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return _parsed(body, terms, name, stream=False)
 
 

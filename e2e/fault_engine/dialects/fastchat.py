@@ -1,6 +1,7 @@
 """FastChat 0.2.36: the worker's protocol, and the OpenAI server's beside it, which are two processes in real life."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -97,7 +98,7 @@ def _nul(document: dict[str, Any]) -> bytes:
     return json.dumps(document).encode() + b"\0"
 
 
-def _parsed(body: dict[str, Any], terms: Terms, name: str, *, stream: bool) -> Generation:
+def _parsed(body: Mapping[str, Any], terms: Terms, name: str, *, stream: bool) -> Generation:
     asked = {
         "prompt": body.get("prompt"),
         "max_tokens": body.get("max_new_tokens", 256),
@@ -108,11 +109,11 @@ def _parsed(body: dict[str, Any], terms: Terms, name: str, *, stream: bool) -> G
     return parse_completion(asked, terms, name)
 
 
-def parse_stream(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_stream(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return _parsed(body, terms, name, stream=True)
 
 
-def parse_whole(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_whole(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return _parsed(body, terms, name, stream=False)
 
 

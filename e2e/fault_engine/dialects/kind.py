@@ -10,13 +10,24 @@ from ..service import Routes
 from ..settings import Settings
 
 
+def under_v1(path: str) -> bool:
+    """As in vLLM: metrics and all control endpoints are open."""
+    return path.startswith("/v1")
+
+
+def no_path(path: str) -> bool:
+    """There is no key at all."""
+    del path
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     name: str
     routes: Callable[[Settings], Routes]
     meter: Callable[[str], Meter] = Meter
     """From the model's name."""
-    guarded: Callable[[str], bool] = lambda path: path.startswith("/v1")
+    guarded: Callable[[str], bool] = under_v1
     """Does this path need the key?"""
     any_model: bool = False
     """A request for another model is answered all the same."""

@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -16,7 +17,7 @@ from ..request import Request
 from ..service import Routes, Service
 from ..settings import Settings
 from ..speech import Header, Piece, Speech
-from .kind import Dialect
+from .kind import Dialect, no_path
 
 
 @dataclass(slots=True)
@@ -82,12 +83,12 @@ def _own_words(request: Request) -> str:
     return tokenizer.decode(model.choose(script, request.period, request.seed, place).token for place in range(count))
 
 
-def parse_query(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_query(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     asked = {"prompt": body.get("query"), "temperature": 0, "max_tokens": body.get("max_tokens", 256), "stream": True}
     return parse_completion(asked, terms, name)
 
 
-def parse_relay(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_relay(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     prompt = body.get("inputs", body.get("input", body.get("prompt")))
     asked = {"prompt": prompt, "temperature": 0, "max_tokens": 256, "stream": bool(body.get("stream", True))}
     return parse_completion(asked, terms, name)
@@ -114,6 +115,4 @@ def _error_body(error: ApiError) -> Any:
     return {"detail": str(error)}
 
 
-DIALECT: Final = Dialect(
-    name="lazyllm", routes=_routes, guarded=lambda path: False, any_model=True, error_body=_error_body
-)
+DIALECT: Final = Dialect(name="lazyllm", routes=_routes, guarded=no_path, any_model=True, error_body=_error_body)

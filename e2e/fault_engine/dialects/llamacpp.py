@@ -1,13 +1,16 @@
-"""llama.cpp's server: slots, counters that move when a slot is released, and streams that an error ends without `[DONE]`."""
+"""llama.cpp's server: slots, counters that move when one is released, streams that an error ends without `[DONE]`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from .. import tokenizer
 from ..answering import generating
 from ..errors import ApiError
 from ..exchange import Exchange
 from ..generation import Generation, Terms, parse_completion
 from ..meter import Meter
+from ..request import Said
 from ..service import Routes, Service
 from ..settings import Settings
 from ..speech import Header, Piece, Speech, sse
@@ -81,6 +84,8 @@ class NativeSpeech(Speech):
         text = piece.reasoning + piece.text
         going = {"index": 0, "content": text, "tokens": piece.tokens, "stop": False, "id_slot": 0}
         going |= {"tokens_predicted": self.said, "tokens_evaluated": self.prompt_tokens}
+        if self.generation.logprobs is not None:
+            going["completion_probabilities"] = [_probability(said) for said in piece.said]
         if piece.finish is None:
             return sse(going)
         return (sse(going) if piece.said else b"") + sse(self._final("", piece.finish))
@@ -112,11 +117,15 @@ class NativeSpeech(Speech):
         }
 
 
+def _probability(said: Said) -> dict[str, Any]:
+    return {"id": said.token, "token": tokenizer.decode([said.token]), "logprob": said.logprob, "top_logprobs": []}
+
+
 def _timings(speech: Speech) -> dict[str, Any]:
     return {"cache_n": speech.cached, "prompt_n": speech.prompt_tokens - speech.cached, "predicted_n": speech.said}
 
 
-def parse_native(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_native(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     limit = body.get("n_predict", body.get("max_tokens"))
     unlimited = terms.limits.max_model_len // 2
     asked = dict(body) | {"max_tokens": unlimited if limit is None or limit < 0 else limit}

@@ -1,6 +1,7 @@
 """Ollama: lines of JSON that end with `done: true`, a model that may be out of memory, and no metrics."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -12,7 +13,7 @@ from ..generation import Generation, Terms, parse_chat, parse_completion
 from ..service import Endpoint, Routes, Service
 from ..settings import Settings
 from ..speech import Header, Piece, Speech
-from .kind import Dialect
+from .kind import Dialect, no_path
 from .openai import OpenAISpeech, generation_routes, models
 
 VERSION: Final = "0.13.1"
@@ -68,7 +69,7 @@ def _line(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
-def _translated(body: dict[str, Any], terms: Terms) -> dict[str, Any]:
+def _translated(body: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
     """Options into OpenAI's words. `num_predict` -1 is without a limit."""
     options = body.get("options") or {}
     limit = options.get("num_predict", -1)
@@ -84,11 +85,11 @@ def _translated(body: dict[str, Any], terms: Terms) -> dict[str, Any]:
     }
 
 
-def _generate(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def _generate(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return parse_completion(_translated(body, terms), terms, name)
 
 
-def _chat(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def _chat(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return parse_chat(_translated(body, terms), terms, name)
 
 
@@ -166,4 +167,4 @@ def _error_body(error: ApiError) -> Any:
     return {"error": str(error)}
 
 
-DIALECT: Final = Dialect(name="ollama", routes=_routes, guarded=lambda path: False, error_body=_error_body)
+DIALECT: Final = Dialect(name="ollama", routes=_routes, guarded=no_path, error_body=_error_body)

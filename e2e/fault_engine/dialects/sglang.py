@@ -1,7 +1,8 @@
 """SGLang 0.5.2x: health that generates, counters that move when a request ends, and a sleep that cannot be read."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any, Final
 from uuid import uuid4
@@ -11,11 +12,11 @@ from ..answering import generating
 from ..exchange import Exchange
 from ..generation import Generation, Terms, parse_completion
 from ..meter import Meter
-from ..request import Request, Stats
+from ..request import Request, Said, Stats
 from ..service import Routes, Service
 from ..settings import Settings
-from ..states import notice_wake
 from ..speech import Piece, Speech, spaced_sse, sse
+from ..states import notice_wake
 from .kind import Dialect
 from .openai import OpenAISpeech, generation_routes, models
 from .pages import Series, page
@@ -29,7 +30,14 @@ _HEALTH_TOKEN: Final = 16
 class SglangMeter(Meter):
     def __init__(self, model: str) -> None:
         super().__init__(model)
-        self._finished = self._prompt_tokens = self._tokens = self._cached = 0
+        self._finished = self._prompt_tokens = self._tokens = self._first_tokens = 0
+        self._first_token_seconds = 0.0
+        self._started = time()
+
+    def count_first_token(self, seconds: float, prompt_tokens: int) -> None:
+        del prompt_tokens
+        self._first_tokens += 1
+        self._first_token_seconds += seconds
 
     def count_finished(self, reason: str, seconds: float, prompt_tokens: int, tokens: int) -> None:
         """Tokens count when the request ends, not before."""
@@ -59,6 +67,9 @@ class SglangMeter(Meter):
             [
                 *(Series(f"sglang:{name}", "gauge", float(value), labels) for name, value in gauges.items()),
                 *(Series(f"sglang:{name}", "counter", float(value), labels) for name, value in counters.items()),
+                Series("sglang:time_to_first_token_seconds", "histogram", self._first_token_seconds, labels, "_sum"),
+                Series("sglang:time_to_first_token_seconds", "histogram", float(self._first_tokens), labels, "_count"),
+                Series("process_start_time_seconds", "gauge", self._started, {}),
                 *(
                     Series("sglang:realtime_tokens_total", "counter", float(value), labels | {"mode": mode})
                     for mode, value in realtime.items()
@@ -69,9 +80,12 @@ class SglangMeter(Meter):
 
 @dataclass(slots=True)
 class NativeSpeech(Speech):
-    """`/generate`: cumulative text, and everything else under `meta_info`."""
+    """`/generate`: cumulative text and ids, and everything else under `meta_info`."""
+
+    all_said: list[Said] = field(default_factory=list)
 
     def chunk(self, piece: Piece) -> bytes:
+        self.all_said += piece.said
         return spaced_sse(self._document(self.text, piece.finish))
 
     def error(self, status: int, message: str, kind: str) -> bytes:
@@ -82,21 +96,24 @@ class NativeSpeech(Speech):
         return spaced_sse({"text": "", "meta_info": {}})
 
     def whole(self, piece: Piece) -> dict[str, Any]:
+        self.all_said = piece.said
         return self._document(piece.reasoning + piece.text, piece.finish)
 
     def _document(self, text: str, finish: str | None) -> dict[str, Any]:
         reason = None if finish is None else {"type": finish, "length" if finish == "length" else "matched": self.said}
-        meta = {
+        meta: dict[str, Any] = {
             "id": self.generation.answer_id,
             "finish_reason": reason,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.stated_tokens,
             "cached_tokens": self.cached,
         }
-        return {"text": text, "meta_info": meta}
+        if self.generation.logprobs is not None:
+            meta["output_token_logprobs"] = [[said.logprob, said.token, None] for said in self.all_said]
+        return {"text": text, "output_ids": [said.token for said in self.all_said], "meta_info": meta}
 
 
-def parse_generate(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_generate(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     sampling = body.get("sampling_params") or {}
     asked = {
         "prompt": body.get("text", body.get("input_ids")),

@@ -1,6 +1,7 @@
 """Text Generation Inference 3.3: a queue gauge, a decode counter, 429 when full, and health that asks the shards."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -79,13 +80,13 @@ class NativeSpeech(Speech):
 
     def chunk(self, piece: Piece) -> bytes:
         before = self.said - len(piece.said)
-        events = [
+        events: list[dict[str, Any]] = [
             {"index": before + place + 1, "token": _token(said), "generated_text": None, "details": None}
             for place, said in enumerate(piece.said)
         ]
         if piece.finish:
-            end = {"token": {"id": tokenizer.END, "text": "", "logprob": 0.0, "special": True}}
-            last = events.pop() if events else {"index": self.said + 1} | end
+            end: dict[str, Any] = {"token": {"id": tokenizer.END, "text": "", "logprob": 0.0, "special": True}}
+            last = events.pop() if events else end | {"index": self.said + 1}
             events.append(last | {"generated_text": self.text, "details": self._details(piece.finish)})
         return b"".join(sse(event) for event in events)
 
@@ -109,7 +110,7 @@ def _token(said: Said) -> dict[str, Any]:
     return {"id": said.token, "text": tokenizer.decode([said.token]), "logprob": said.logprob, "special": False}
 
 
-def _parsed(body: dict[str, Any], terms: Terms, name: str, *, stream: bool) -> Generation:
+def _parsed(body: Mapping[str, Any], terms: Terms, name: str, *, stream: bool) -> Generation:
     parameters = body.get("parameters") or {}
     asked = {
         "prompt": body.get("inputs"),
@@ -124,11 +125,11 @@ def _parsed(body: dict[str, Any], terms: Terms, name: str, *, stream: bool) -> G
     return parse_completion(asked, terms, name)
 
 
-def parse_stream(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_stream(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return _parsed(body, terms, name, stream=True)
 
 
-def parse_whole(body: dict[str, Any], terms: Terms, name: str) -> Generation:
+def parse_whole(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
     return _parsed(body, terms, name, stream=bool(body.get("stream")))
 
 

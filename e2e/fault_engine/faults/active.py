@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..request import Output, Request, Said, Stats
-from ..wire import Wire
+from ..wire import HEALTHY, Wire
 from . import FAULTS
 from .effects.effect import Effect, Refusal
 from .entry import Begins, Hits
@@ -252,7 +252,7 @@ class ActiveFaults:
         return any(effect.keeps_permit(how) for effect in self._hitting(request))
 
     def wire(self, request: Request) -> Wire:
-        wire = Wire()
+        wire = HEALTHY
         for effect in self._hitting(request):
             wire = effect.wire(wire)
         return wire

@@ -70,8 +70,8 @@ class Hits:
     incidence: float = 1.0
     """The share of them, drawn by the request's id."""
     cached: str = ""
-    """`any`: those alone whose prompt was found in the prefix cache; `before`: found in blocks that were computed before
-    the fault was in force, so that a flush is its cure."""
+    """`any`: those alone whose prompt was found in the prefix cache; `before`: in blocks that were computed before the
+    fault was in force, so that a flush is its cure."""
     beside: int = 0
     """Those alone that ran beside as many others."""
     one_in: int = 1

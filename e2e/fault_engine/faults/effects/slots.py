@@ -42,6 +42,4 @@ class Gauges(Effect):
     def shows(self, stats: "Stats") -> "Stats":
         if self.idle:
             return replace(stats, running=0, waiting=0, kv_usage=0.0)
-        return replace(
-            stats, running=max(stats.running, self.running), kv_usage=max(stats.kv_usage, self.kv_usage)
-        )
+        return replace(stats, running=max(stats.running, self.running), kv_usage=max(stats.kv_usage, self.kv_usage))
