@@ -53,7 +53,7 @@ async def _generate(service: Service, exchange: Exchange, parse: Parse, speech: 
     answer.tells_cached = service.settings.prompt_details
     if generation.stream and answer.header is Header.AT_ONCE:
         await exchange.start(200, answer.content_type, answer.headers)
-        opening = answer.open()
+        opening = b"" if answer.wire.null_body else answer.open()
         await exchange.send(opening)
         answer.opened = bool(opening)
     await _with_permit(service, exchange, answer)

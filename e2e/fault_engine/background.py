@@ -35,7 +35,7 @@ class Background:
             self._load = load
             self._leave()
             if self._port is not None and (load.streams or load.burst):
-                self._process = subprocess.Popen(self._command(self._port), cwd=PACKAGE_ROOT)
+                self._process = subprocess.Popen(self._command(self._port), cwd=PACKAGE_ROOT, stdin=subprocess.PIPE)
 
     def end(self) -> None:
         with self._changing:
@@ -44,11 +44,11 @@ class Background:
     def _leave(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
             self._process = None
 
     def _command(self, port: int) -> list[str]:
         settings = self._settings
         load = json.dumps(self._load.as_json())
         what = ["--port", str(port), "--dialect", settings.dialect, "--model", settings.model, "--load", load]
-        return [sys.executable, "-m", f"{PACKAGE_NAME}.traffic", *what]
+        return [sys.executable, "-m", f"{PACKAGE_NAME}.traffic", "--until-hang-up", *what]

@@ -93,10 +93,20 @@ def main() -> None:
     parser.add_argument("--dialect", default="vllm")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--load", type=lambda text: TrafficLoad.from_json(json.loads(text)), required=True)
+    parser.add_argument("--until-hang-up", action="store_true", help="end when standard input does")
     given = parser.parse_args()
+    users = Users(given.port, given.dialect, given.model, given.load)
     with suppress(KeyboardInterrupt):
-        asyncio.run(Users(given.port, given.dialect, given.model, given.load).run())
-    sys.exit(0)
+        asyncio.run(_until_hang_up(users) if given.until_hang_up else users.run())
+
+
+async def _until_hang_up(users: Users) -> None:
+    """The server's end of the pipe is closed with the server, however it dies."""
+    hung_up = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, hung_up.set)
+    using = asyncio.ensure_future(users.run())
+    await hung_up.wait()
+    using.cancel()
 
 
 if __name__ == "__main__":

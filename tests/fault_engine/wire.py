@@ -76,7 +76,8 @@ class Reply:
 
     def events(self, framing: str) -> list[str]:
         separator = {"sse": b"\n\n", "lines": b"\n", "nul": b"\0"}[framing]
-        parts = [part for part in self.body.split(separator) if part.strip()]
+        body = self.body.replace(b"\r\n", b"\n")  # sse-starlette's line ends
+        parts = [part for part in body.split(separator) if part.strip()]
         return [part.decode().removeprefix("data: ") for part in parts]
 
     def documents(self, framing: str) -> list[Any]:

@@ -1,5 +1,6 @@
 """Langchain-Chatchat 0.3's API: errors as `200 null`, and good streams that end without `[DONE]`."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -9,7 +10,7 @@ from ..exchange import Exchange
 from ..generation import parse_chat
 from ..service import Routes, Service
 from ..settings import Settings
-from ..speech import Piece, Speech, spaced_sse, sse
+from ..speech import Piece, Speech, compact
 from .kind import Dialect, no_path
 from .openai import models
 
@@ -25,21 +26,21 @@ class ChatchatSpeech(Speech):
         (b"connection", b"keep-alive"),
         (b"x-accel-buffering", b"no"),
     )
-    comment: ClassVar[bytes] = b": ping - 2026-11-21 01:19:46.000000+00:00\n\n"
+    comment: ClassVar[bytes] = b": ping - 2026-11-21 01:19:46.000000+00:00\r\n\r\n"
     comment_seconds: ClassVar[float] = _PING_SECONDS
     terminator: ClassVar[bytes] = b""
 
     def chunk(self, piece: Piece) -> bytes:
         text = piece.reasoning + piece.text
-        going = sse(self._chunk([_choice(text, None)])) if text else b""
-        return going + (sse(self._chunk([_choice(None, piece.finish)])) if piece.finish else b"")
+        going = _event(compact(self._chunk([_choice(text, None)]))) if text else b""
+        return going + (_event(compact(self._chunk([_choice(None, piece.finish)]))) if piece.finish else b"")
 
     def error(self, status: int, message: str, kind: str) -> bytes:
         del status, kind
-        return spaced_sse({"error": message})
+        return _event(json.dumps({"error": message}))
 
     def empty(self) -> bytes:
-        return sse(self._chunk([]))
+        return _event(compact(self._chunk([])))
 
     def whole(self, piece: Piece) -> dict[str, Any]:
         message: dict[str, Any] = {"content": piece.reasoning + piece.text, "refusal": None, "role": "assistant"}
@@ -67,6 +68,11 @@ class ChatchatSpeech(Speech):
             "service_tier": None,
             "system_fingerprint": None,
         }
+
+
+def _event(text: str) -> bytes:
+    """With the line ends of sse-starlette."""
+    return f"data: {text}\r\n\r\n".encode()
 
 
 def _choice(text: str | None, finish: str | None) -> dict[str, Any]:
