@@ -24,7 +24,7 @@ def test_users_are_served_in_every_dialect(start_engine: Callable[..., EnginePro
 
 async def test_a_burst_fills_slots_and_queue_and_is_served(start_engine: Callable[..., EngineProcess]) -> None:
     engine = start_engine("--max-num-seqs", "4", "--token-seconds", "0.002")
-    load = {"burst": 40, "max_tokens": 20}
+    load: dict[str, object] = {"burst": 40, "max_tokens": 20}
     answered = http.put(f"{engine.control_url}/traffic", json=load)
     assert answered.json() | load == answered.json()
     await soon(lambda: engine.metric("num_requests_waiting") > 20)
@@ -33,7 +33,8 @@ async def test_a_burst_fills_slots_and_queue_and_is_served(start_engine: Callabl
 
 
 def test_wrong_traffic_is_refused(engine: EngineProcess) -> None:
-    for load in ({"streams": -1}, {"users": 3}, {"streams": "many"}, []):
+    wrong: list[object] = [{"streams": -1}, {"users": 3}, {"streams": "many"}, []]
+    for load in wrong:
         assert http.put(f"{engine.control_url}/traffic", json=load).status_code == 400
     assert http.get(f"{engine.control_url}/traffic").json()["streams"] == 0
 

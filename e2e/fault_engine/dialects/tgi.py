@@ -21,6 +21,7 @@ from .pages import Series, page
 
 VERSION: Final = "3.3.7"
 _FINISH: Final = {"stop": "eos_token", "length": "length"}
+_END: Final = {"id": tokenizer.END, "text": "", "logprob": 0.0, "special": True}
 
 
 class TgiMeter(Meter):
@@ -84,10 +85,11 @@ class NativeSpeech(Speech):
             {"index": before + place + 1, "token": _token(said), "generated_text": None, "details": None}
             for place, said in enumerate(piece.said)
         ]
+        if piece.finish == "stop" and piece.stop_reason is None:
+            events.append({"index": self.said + 1, "token": _END, "generated_text": None, "details": None})
         if piece.finish:
-            end: dict[str, Any] = {"token": {"id": tokenizer.END, "text": "", "logprob": 0.0, "special": True}}
-            last = events.pop() if events else end | {"index": self.said + 1}
-            events.append(last | {"generated_text": self.text, "details": self._details(piece.finish)})
+            last = events.pop() if events else {"index": self.said, "token": _END}
+            events.append(last | {"generated_text": self.text, "details": self._details(piece)})
         return b"".join(sse(event) for event in events)
 
     def error(self, status: int, message: str, kind: str) -> bytes:
@@ -98,12 +100,14 @@ class NativeSpeech(Speech):
         return sse({"index": 0, "token": None, "generated_text": None, "details": None})
 
     def whole(self, piece: Piece) -> dict[str, Any]:
-        details = self._details(piece.finish or "") | {"tokens": [_token(said) for said in piece.said]}
+        details = self._details(piece) | {"tokens": [_token(said) for said in piece.said]}
         return {"generated_text": piece.reasoning + piece.text, "details": details}
 
-    def _details(self, finish: str) -> dict[str, Any]:
-        reason = _FINISH.get(finish, finish or None)
-        return {"finish_reason": reason, "generated_tokens": self.stated_tokens, "seed": None}
+    def _details(self, piece: Piece) -> dict[str, Any]:
+        """The end token is generated and counted too."""
+        own_end = piece.finish == "stop" and piece.stop_reason is None
+        reason = "stop_sequence" if piece.stop_reason else _FINISH.get(piece.finish or "", piece.finish)
+        return {"finish_reason": reason, "generated_tokens": self.stated_tokens + own_end, "seed": None}
 
 
 def _token(said: Said) -> dict[str, Any]:
