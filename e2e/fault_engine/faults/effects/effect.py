@@ -70,11 +70,6 @@ class Effect:
         del request, how
         return False
 
-    def ignores_abort(self, request: "Request") -> bool:
-        """Is the answer generated to its end although the client has left?"""
-        del request
-        return False
-
     def mixes(self, outputs: "list[Output]") -> "list[Output]":
         """What concurrent requests are given instead of their own."""
         return outputs
@@ -125,6 +120,11 @@ class Effect:
     def keeps_permit(self, how: str) -> bool:
         """Is the web server's permit held after `finish`, `abort` or `error`?"""
         del how
+        return False
+
+    def ignores_abort(self, request: "Request") -> bool:
+        """Is the answer generated to its end although the client has left?"""
+        del request
         return False
 
     def wire(self, healthy: Wire) -> Wire:
