@@ -1,6 +1,7 @@
 """The API server process: reads the command line, starts the EngineCore, serves, and ends as vLLM ends."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -13,13 +14,17 @@ import uvicorn
 
 from .access_log import write_event
 from .app import App
+from .background import Background
 from .control import serve_control
 from .core_client import CoreClient
+from .dialects import DIALECTS
 from .engine_core import name_process
 from .fault_board import FaultBoard
-from .metrics import EngineMetrics
+from .generation import Terms
+from .permits import Permits
 from .service import Service
 from .settings import Settings, read_settings
+from .states import follow_state
 
 _GRACE_SECONDS: Final = 2  # for connections whose client does not read
 _BACKLOG: Final = 2048  # connections not yet accepted; uvicorn's own default
@@ -35,42 +40,60 @@ class _Server(uvicorn.Server):
 
 async def _run(settings: Settings) -> int:
     board = FaultBoard()
-    for name, argument in settings.faults:
-        board.order(name, argument)
+    for asked in settings.faults:
+        board.order(asked.name, asked.argument, asked.incidence)
+    users = Background(settings)
     if settings.control_port is not None:
-        write_event("control", port=serve_control(board, settings.host, settings.control_port))
-    metrics = EngineMetrics(settings.model)
-    core = CoreClient(settings.limits, metrics)
+        write_event("control", port=serve_control(board, users, settings.host, settings.control_port))
+    service = _service(settings, board)
     loop = asyncio.get_running_loop()
-    await core.start()
-    _spread_orders(board, core, loop)
-    loading = asyncio.ensure_future(core.loaded())
+    await service.core.start()
+    _spread_orders(service, loop)
+    loading = asyncio.ensure_future(service.core.loaded())
     loop.add_signal_handler(signal.SIGTERM, loading.cancel)
-    await asyncio.wait({loading})
-    if loading.cancelled() or core.dead:
-        await core.stop()
-        return 0 if loading.cancelled() else 1
-    await _serve(Service(settings, core, metrics, board), loop)
+    if not DIALECTS[settings.dialect].shows_loading:
+        await asyncio.wait({loading})
+        if loading.cancelled() or service.core.dead:
+            await service.core.stop()
+            return 0 if loading.cancelled() else 1
+    await _serve(service, users, loop)
     return 0
 
 
-def _spread_orders(board: FaultBoard, core: CoreClient, loop: asyncio.AbstractEventLoop) -> None:
+def _service(settings: Settings, board: FaultBoard) -> Service:
+    dialect = DIALECTS[settings.dialect]
+    meter = dialect.meter(settings.model)
+    served = None if dialect.any_model else settings.model
+    return Service(
+        settings,
+        CoreClient(settings.limits, meter),
+        meter,
+        board,
+        Terms(served, settings.limits, settings.model_kind, dialect.completion_tokens),
+        permits=Permits(settings.max_concurrent, sticky=dialect.sticky) if dialect.limited else None,
+        overload=dialect.overload,
+    )
+
+
+def _spread_orders(service: Service, loop: asyncio.AbstractEventLoop) -> None:
     """What the control port orders takes effect in this loop, and in the EngineCore."""
+    board = service.board
 
     def apply() -> None:
-        core.order_faults(board.orders)
+        service.core.order_faults(board.orders)
+        service.in_background(follow_state(service))
         board.stand_still()
 
     def changed() -> None:
         loop.call_soon_threadsafe(apply)
 
     board.on_change = changed
-    core.order_faults(board.orders)
+    service.core.order_faults(board.orders)
 
 
-async def _serve(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+async def _serve(service: Service, users: Background, loop: asyncio.AbstractEventLoop) -> None:
     config = uvicorn.Config(
-        App(service),
+        App(service, DIALECTS[service.settings.dialect]),
         loop="asyncio",
         http="h11",
         ws="none",
@@ -79,6 +102,7 @@ async def _serve(service: Service, loop: asyncio.AbstractEventLoop) -> None:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut_body)
     server = _Server(config)
 
     def terminate() -> None:
@@ -94,12 +118,21 @@ async def _serve(service: Service, loop: asyncio.AbstractEventLoop) -> None:
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGINT, terminate)
     listener = _listen(service.settings)
-    write_event("serving", port=listener.getsockname()[1], pid=os.getpid(), engine_core=service.core.pid)
+    port = listener.getsockname()[1]
+    write_event("serving", port=port, pid=os.getpid(), engine_core=service.core.pid)
+    await follow_state(service)
     service.board.stand_still()
+    users.begin(port)
     await server.serve(sockets=[listener])
+    users.end()
     if not service.stopping:
         await asyncio.sleep(_LINGER_SECONDS)
     await service.core.stop()
+
+
+def _is_no_cut_body(record: logging.LogRecord) -> bool:
+    """uvicorn's word for a body that was cut on purpose."""
+    return not record.getMessage().startswith("ASGI callable returned without completing response")
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -8,18 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from . import engine_core
 from .errors import EngineDeadError, bad_request
 from .faults.active import Order
 from .limits import Limits
-from .metrics import EngineMetrics
-from .scheduler import Request, Stats
+from .meter import Meter
+from .places import PACKAGE_NAME, PACKAGE_ROOT
+from .request import Output, Request, Said, Stats
 
-_PACKAGE_NAME: Final = __package__ or "fault_engine"
-_PACKAGE_ROOT: Final = Path(__file__).parents[len(_PACKAGE_NAME.split("."))]
 _LINE_BYTES: Final = 1 << 24
 
 
@@ -30,22 +28,25 @@ class TokenStream:
     request: Request
     arrived: float
     last_token: float | None = None
-    _tokens: list[int] = field(default_factory=list)
+    cached: int = 0  # prompt tokens that came from the prefix cache
+    tokens: int = 0
+    _said: list[Said] = field(default_factory=list)
     _finish: str | None = None
     _dead: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def take(self) -> tuple[list[int], str | None]:
-        """New tokens, and the finish reason with the last of them."""
+    async def take(self) -> tuple[list[Said], str | None]:
+        """New tokens, and the finish reason with the last of them. Raises EngineDeadError."""
         await self._news.wait()
         self._news.clear()
         if self._dead:
             raise EngineDeadError
-        taken, self._tokens = self._tokens, []
+        taken, self._said = self._said, []
         return taken, self._finish
 
-    def put(self, tokens: Sequence[int], finish: str | None) -> None:
-        self._tokens += tokens
+    def put(self, said: Sequence[Said], finish: str | None) -> None:
+        self._said += said
+        self.tokens += len(said)
         self._finish = finish
         self._news.set()
 
@@ -55,17 +56,22 @@ class TokenStream:
 
 
 class CoreClient:
-    def __init__(self, limits: Limits, metrics: EngineMetrics) -> None:
+    def __init__(self, limits: Limits, meter: Meter) -> None:
         self.dead = False
         self.holding = False  # asleep or paused: requests wait here, and no gauge shows them
         self.on_death: Callable[[], None] = lambda: None
         self._limits = limits
-        self._metrics = metrics
+        self._meter = meter
+        self.last_output = 0.0  # monotonic seconds
         self._streams: dict[str, TokenStream] = {}
         self._held: list[TokenStream] = []
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._serial = 0
         self._ready = asyncio.Event()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._ready.is_set()
 
     @property
     def pid(self) -> int:
@@ -76,7 +82,7 @@ class CoreClient:
         ours, theirs = socket.socketpair()
         with theirs:
             command = self._command(theirs.fileno())
-            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), cwd=_PACKAGE_ROOT)  # noqa: ASYNC220
+            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), cwd=PACKAGE_ROOT)  # noqa: ASYNC220
         reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
         self._listener = asyncio.ensure_future(self._listen(reader))
 
@@ -103,15 +109,18 @@ class CoreClient:
 
     def abort(self, stream: TokenStream) -> None:
         """The client left: counted nowhere, as in vLLM."""
+        self._drop(stream, finished=False)
+
+    def _drop(self, stream: TokenStream, *, finished: bool) -> None:
         if stream in self._held:
             self._held.remove(stream)
         elif self._streams.pop(stream.request.id, None) is not None:
-            self._send({"op": "abort", "ids": [stream.request.id]})
+            self._send({"op": "end" if finished else "abort", "ids": [stream.request.id]})
 
     def end(self, stream: TokenStream) -> None:
         """The answer is complete although the engine would go on: a stop string was found."""
-        self.abort(stream)
-        self._metrics.count_finished("stop", time.monotonic() - stream.arrived)
+        self._drop(stream, finished=True)
+        self._count_finished(stream, "stop")
 
     def abort_requests(self, ids: Sequence[str] | None) -> int:
         """Ends the streams of these ids (None: all) with the reason `abort`."""
@@ -129,6 +138,10 @@ class CoreClient:
         for stream in held:
             self._admit(stream)
 
+    def notice_wake(self) -> None:
+        """For faults that begin with a wake."""
+        self._send({"op": "woken"})
+
     async def call(self, method: str, **arguments: Any) -> Any:
         """Ask the engine between two steps. There is no time-out, as there is none in vLLM."""
         if self.dead:
@@ -143,7 +156,7 @@ class CoreClient:
         self._send({"op": "faults", "orders": [order.as_json() for order in orders]})
 
     def _command(self, descriptor: int) -> list[str]:
-        module = f"{_PACKAGE_NAME}.engine_core"
+        module = f"{PACKAGE_NAME}.engine_core"
         limits = json.dumps(self._limits.as_json())
         title = engine_core.TITLE
         return [sys.executable, "-m", module, "--title", title, "--fd", str(descriptor), "--limits", limits]
@@ -170,31 +183,35 @@ class CoreClient:
             case "ready":
                 self._ready.set()
             case "step":
-                self._metrics.show_step(Stats(*message["stats"]))
+                self._meter.show_step(Stats(*message["stats"]))
                 now = time.monotonic()
-                made = sum(self._hand_out(now, *output) for output in message["outputs"])
+                made = sum(self._hand_out(now, Output.from_json(output)) for output in message["outputs"])
                 if made:
-                    self._metrics.count_step(made)
+                    self.last_output = now
+                    self._meter.count_step(made)
             case "result":
                 answer = self._calls.pop(message["serial"])
                 if not answer.done():
                     answer.set_result(message["value"])
 
-    def _hand_out(self, now: float, request_id: str, tokens: list[int], finish: str | None) -> int:
-        stream = self._streams.get(request_id)
+    def _hand_out(self, now: float, output: Output) -> int:
+        stream = self._streams.get(output.id)
         if stream is None:
             return 0  # aborted while the step ran
-        if tokens:
+        stream.cached = output.cached
+        if output.said:
             if stream.last_token is None:
-                self._metrics.count_first_token(now - stream.arrived, len(stream.request.prompt))
-            gap = None if stream.last_token is None else now - stream.last_token
-            self._metrics.count_tokens(len(tokens), gap)
+                self._meter.count_first_token(now - stream.arrived, len(stream.request.prompt))
+            self._meter.count_tokens(None if stream.last_token is None else now - stream.last_token)
             stream.last_token = now
-        if finish:
-            del self._streams[request_id]
-            self._metrics.count_finished(finish, now - stream.arrived)
-        stream.put(tokens, finish)
-        return len(tokens)
+        stream.put(output.said, output.finish)
+        if output.finish:
+            del self._streams[output.id]
+            self._count_finished(stream, output.finish)
+        return len(output.said)
+
+    def _count_finished(self, stream: TokenStream, reason: str) -> None:
+        self._meter.count_finished(reason, time.monotonic() - stream.arrived, len(stream.request.prompt), stream.tokens)
 
     def _bury(self) -> None:
         """Gauges stay as they are: nobody is left to push new ones."""

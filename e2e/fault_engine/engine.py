@@ -1,12 +1,14 @@
 """The EngineCore's state machine: scheduler, pause and sleep. Pure; the process around it owns clock and socket."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Final
 
 from .faults.active import ActiveFaults
 from .limits import Limits
-from .scheduler import Output, Scheduler, Stats, Step
+from .request import Output, Request, Stats
+from .scheduler import Scheduler, Step
 
 _MEMORY_TAGS: Final = frozenset({"weights", "kv_cache"})
 
@@ -31,7 +33,19 @@ class Engine:
     _until_idle: list[Answer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.limits)
+        self.scheduler = Scheduler(self.limits, Random(self.limits.seed))  # noqa: S311
+
+    def add(self, request: Request, now: float) -> None:
+        request.number = self.faults.notice_request(len(request.prompt), now)
+        self.scheduler.add(request)
+
+    def abort(self, ids: Sequence[str], now: float) -> None:
+        self.faults.notice_abort(now)
+        self.scheduler.abort(ids, self.faults)
+
+    def end(self, ids: Sequence[str]) -> None:
+        """These are complete although the scheduler would go on."""
+        self.scheduler.end(ids, self.faults)
 
     def plan(self) -> Step | None:
         return None if self.frozen_requests else self.scheduler.plan(self.faults)
@@ -46,6 +60,10 @@ class Engine:
     def finish(self, step: Step) -> None:
         self.outputs += self.scheduler.finish(step, self.faults)
 
+    def notice_idle(self, now: float) -> None:
+        if not self.scheduler.busy:
+            self.faults.notice_end(now)
+
     def take_outputs(self) -> list[Output]:
         taken, self.outputs = self.outputs, []
         return taken
@@ -58,13 +76,15 @@ class Engine:
         return due
 
     def stats(self) -> Stats:
-        return self.scheduler.stats()
+        return self.faults.show(self.scheduler.stats())
 
     def call(self, serial: int, method: str, arguments: Mapping[str, Any]) -> Answer | None:
         """Carry out one of the control calls; None if its answer comes later."""
         calls: dict[str, Callable[..., Any]] = {
-            "is_sleeping": lambda: self.paused or bool(self.released),
-            "is_paused": lambda: self.paused,
+            "is_sleeping": lambda: not self.faults.deny_sleep() and (self.paused or bool(self.released)),
+            "is_paused": lambda: not self.faults.deny_sleep() and self.paused,
+            "slots": self.scheduler.slots,
+            "stats": lambda: self.stats().as_json(),
             "pause": self._pause,
             "resume": self._resume,
             "sleep": self._sleep,
@@ -83,7 +103,8 @@ class Engine:
             self.frozen_requests = True
         elif mode == "abort":
             self.outputs += self.scheduler.abort_all()
-            self.scheduler.reset_cache()
+            if not self.faults.keep_cache_in_sleep():
+                self.scheduler.reset_cache()
 
     def _resume(self) -> None:
         self.paused = self.frozen_requests = False
@@ -92,7 +113,8 @@ class Engine:
         self._pause(mode)
         if level > 0:
             self.released = set(_MEMORY_TAGS)
-            self.scheduler.reset_cache()
+            if not self.faults.keep_cache_in_sleep():
+                self.scheduler.reset_cache()
 
     def _wake_up(self, tags: list[str] | None) -> bool:
         """True when all of the memory is back, and with it the scheduler."""

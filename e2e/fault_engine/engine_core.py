@@ -13,12 +13,15 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .engine import Answer, Engine
 from .faults.active import Order
 from .limits import Limits
-from .scheduler import Request, Stats, Step
+from .request import Request, Stats
+
+if TYPE_CHECKING:
+    from .scheduler import Step
 
 TITLE: Final = "VLLM::EngineCore"
 _READ_BYTES: Final = 1 << 20
@@ -46,6 +49,7 @@ class EngineCore:
             if poller.poll(None if pause is None else pause * 1000) and not self._receive():
                 return
             self._die_if_told()
+            self._engine.faults.tick(time.monotonic())
             if not self._engine.faults.freeze_core():
                 self._advance(time.monotonic())
 
@@ -101,9 +105,10 @@ class EngineCore:
             if now < self._step_ends:
                 return
             self._engine.finish(self._step)
+            self._engine.notice_idle(now)
             self._tell()
         for message in self._inbox:
-            self._obey(message)
+            self._obey(message, now)
         self._inbox.clear()
         self._step = self._engine.plan()
         if self._step is None:
@@ -112,12 +117,16 @@ class EngineCore:
             self._step_began = now
             self._step_ends = now + self._engine.step_seconds(self._step)
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _obey(self, message: dict[str, Any], now: float) -> None:
         match message["op"]:
             case "add":
-                self._engine.scheduler.add(Request(**message["request"]))
+                self._engine.add(Request(**message["request"]), now)
             case "abort":
-                self._engine.scheduler.abort(message["ids"])
+                self._engine.abort(message["ids"], now)
+            case "end":
+                self._engine.end(message["ids"])
+            case "woken":
+                self._engine.faults.notice_wake(now)
             case "call":
                 self._answer(self._engine.call(message["serial"], message["method"], message["arguments"]))
             case unknown:

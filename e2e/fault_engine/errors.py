@@ -4,13 +4,23 @@ from typing import Any, Final
 
 ENGINE_DEAD: Final = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 
+_KINDS: Final = {
+    400: "BadRequestError",
+    401: "Unauthorized",
+    403: "Forbidden",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
+
 
 class ApiError(Exception):
     """An answer that is an error: HTTP status and the body's fields."""
 
-    def __init__(self, status: int, message: str, kind: str, param: str | None = None) -> None:
+    def __init__(self, status: int, message: str, kind: str, param: str | None = None, *, plain: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.kind = kind
+        self.plain = plain  # the message alone, as the web framework writes it
         self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
@@ -66,6 +76,5 @@ def wrong_method() -> ApiError:
     return ApiError(405, "Method Not Allowed", "Method Not Allowed")
 
 
-def turned_away(status: int) -> ApiError:
-    kind = "Too Many Requests" if status == 429 else "Service Unavailable"
-    return ApiError(status, "The request queue is full. Please retry later.", kind)
+def turned_away(status: int, message: str, *, plain: bool = False) -> ApiError:
+    return ApiError(status, message, _KINDS.get(status, "InternalServerError"), plain=plain)

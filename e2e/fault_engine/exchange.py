@@ -1,9 +1,10 @@
 """One HTTP request and its answer, on bare ASGI: reads, replies, streams events, and knows when the client left."""
 
+import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, NoReturn
 from urllib.parse import parse_qs
 
 from . import errors
@@ -12,9 +13,9 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
 
 _JSON: Final = b"application/json"
-_EVENTS: Final = b"text/event-stream; charset=utf-8"
 
 
 class Exchange:
@@ -32,6 +33,7 @@ class Exchange:
         self.body = b""
         self.status: int | None = None
         self.ended = False
+        self.varies = True  # vLLM and FastChat allow other origins, and say so
         self.request_id: str | None = None  # of a generation
         self.tokens = 0
 
@@ -79,19 +81,36 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body})
         self.ended = True
 
-    async def start_events(self) -> None:
+    async def reply_cut(self, status: int, document: Any) -> None:
+        """Half of a body, of which the header has promised the whole; the connection is to be closed then."""
+        body = json.dumps(document, separators=(",", ":")).encode()
+        await self.start(status, _JSON, ((b"content-length", str(len(body)).encode()),))
+        await self.send(body[: len(body) // 2])
+
+    async def start(self, status: int, content_type: bytes | None, headers: Iterable[Header] = ()) -> None:
         """The header goes out now, long before the engine has answered."""
-        await self._start(200, [(b"content-type", _EVENTS)])
+        kind = () if content_type is None else ((b"content-type", content_type),)
+        await self._start(status, [*kind, *headers])
 
-    async def event(self, text: str) -> None:
-        await self._send({"type": "http.response.body", "body": f"data: {text}\n\n".encode(), "more_body": True})
+    async def send(self, body: bytes) -> None:
+        if body:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def end_events(self) -> None:
-        await self.event("[DONE]")
+    async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
         self.ended = True
 
-    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    @property
+    def started(self) -> bool:
+        return self.status is not None
+
+    async def never(self) -> NoReturn:
+        """Nothing more, until the client leaves."""
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def _start(self, status: int, headers: list[Header]) -> None:
         self.status = status
-        headers.append((b"vary", b"Origin"))
+        if self.varies:
+            headers.append((b"vary", b"Origin"))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -25,15 +25,16 @@ class FaultBoard:
 
     @property
     def active(self) -> ActiveFaults:
+        self._active.tick(time.monotonic())
         return self._active
 
-    def order(self, name: str, argument: str | None) -> None:
-        """Put a fault in force; the same fault again starts anew, with the new argument."""
+    def order(self, name: str, argument: str | None, incidence: float | None = None) -> None:
+        """Put a fault in force; the same fault again starts anew, with the new argument. Raises UnknownFaultError."""
         make_fault(name, argument)
         with self._changed:
             self._serial += 1
             self._orders = [order for order in self._orders if order.name != name]
-            self._orders.append(Order(name, argument, self._serial))
+            self._orders.append(Order(name, argument, self._serial, incidence))
             self._spread()
 
     def lift(self, name: str | None = None) -> None:

@@ -1,14 +1,27 @@
 """A generation request as the client sent it, checked as vLLM checks it. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import errors, tokenizer
 from .limits import Limits
-from .scheduler import Request
+from .model import ModelKind, script
+from .request import Request
 
 _COMPLETION_TOKENS: Final = 16  # vLLM's default for /v1/completions; a chat may fill the context
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the server can do, and what it makes of a prompt."""
+
+    model: str | None
+    """None: any name is taken."""
+    limits: Limits
+    kind: ModelKind = ModelKind.ECHO
+    completion_tokens: int = _COMPLETION_TOKENS
+    """The default of a completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,34 +36,42 @@ class Generation:
     include_usage: bool
     continuous_usage: bool
     return_token_ids: bool
+    logprobs: int | None = None
+    """How many runners-up are told beside the log probability of each token; None: no numbers at all."""
+    reasoning_tokens: int = 0
+    """So many of the first tokens are no answer yet."""
+    prompt_text: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """A dialect's own."""
 
 
-def parse_completion(body: Mapping[str, Any], model: str, limits: Limits, name: str) -> Generation:
-    _check_model(body, model)
+def parse_completion(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
+    _check_model(body, terms.model)
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
-        tokens = tokenizer.encode(prompt)
+        text, tokens = prompt, tokenizer.encode(prompt)
     elif isinstance(prompt, list) and all(isinstance(token, int) for token in prompt):
-        tokens = prompt
+        text, tokens = tokenizer.decode(prompt), prompt
     else:
         raise errors.invalid_field("prompt", "one text or one list of token ids is needed")
     answer_id = f"cmpl-{name}"
-    return _generation(body, tokens, limits, answer_id, f"{answer_id}-0", chat=False)
+    return _generation(body, text, tokens, terms, answer_id, f"{answer_id}-0", chat=False)
 
 
-def parse_chat(body: Mapping[str, Any], model: str, limits: Limits, name: str) -> Generation:
-    _check_model(body, model)
+def parse_chat(body: Mapping[str, Any], terms: Terms, name: str) -> Generation:
+    _check_model(body, terms.model)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise errors.invalid_field("messages", "a list of messages is needed")
     opening, closing = tokenizer.ROLE_MARKS
     tokens = [tokenizer.BEGIN]
-    for message in messages:
-        tokens += [opening, *tokenizer.encode(_content(message)), closing]
+    contents = [_content(message) for message in messages]
+    for content in contents:
+        tokens += [opening, *tokenizer.encode(content), closing]
     answer_id = f"chatcmpl-{name}"
-    return _generation(body, tokens, limits, answer_id, answer_id, chat=True)
+    return _generation(body, contents[-1], tokens, terms, answer_id, answer_id, chat=True)
 
 
 def _content(message: Any) -> str:
@@ -63,7 +84,7 @@ def _content(message: Any) -> str:
 
 
 def _generation(
-    body: Mapping[str, Any], prompt: list[int], limits: Limits, answer_id: str, request_id: str, *, chat: bool
+    body: Mapping[str, Any], text: str, prompt: list[int], terms: Terms, answer_id: str, request_id: str, *, chat: bool
 ) -> Generation:
     options = body.get("stream_options") or {}
     salt = body.get("cache_salt")
@@ -71,16 +92,24 @@ def _generation(
         raise errors.bad_request(
             "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)", "cache_salt"
         )
-    if _number(body, "n", 1) != 1:
+    if number(body, "n", 1) != 1:
         raise errors.bad_request("this server makes one choice for each request. (parameter=n)", "n")
+    logprobs = _logprobs(body, chat=chat)
+    seed = tokenizer.answer_seed(prompt, _variation(body, request_id))
+    said = script(terms.kind, text, seed)
     request = Request(
         id=request_id,
         prompt=prompt or [tokenizer.BEGIN],
-        seed=tokenizer.answer_seed(prompt, _variation(body, request_id)),
-        max_tokens=_max_tokens(body, len(prompt), limits, chat=chat),
-        min_tokens=_number(body, "min_tokens", 0),
+        seed=seed,
+        max_tokens=_max_tokens(body, len(prompt), terms, chat=chat),
+        min_tokens=number(body, "min_tokens", 0),
         ignore_eos=bool(body.get("ignore_eos")),
         salt=salt or "",
+        bypass=body.get("cache_prompt") is False,
+        script=list(said.tokens),
+        ends=said.ends,
+        period=said.period,
+        logprobs=logprobs is not None,
     )
     stop = body.get("stop") or ()
     return Generation(
@@ -92,6 +121,10 @@ def _generation(
         include_usage=bool(options.get("include_usage")),
         continuous_usage=bool(options.get("include_usage") and options.get("continuous_usage_stats")),
         return_token_ids=bool(body.get("return_token_ids")),
+        logprobs=logprobs,
+        reasoning_tokens=said.reasoning,
+        prompt_text=text,
+        options=body,
     )
 
 
@@ -103,20 +136,28 @@ def _variation(body: Mapping[str, Any], request_id: str) -> str:
     return request_id if seed is None else f"{seed} {body.get('temperature', 1)}"
 
 
-def _max_tokens(body: Mapping[str, Any], prompt: int, limits: Limits, *, chat: bool) -> int:
-    room = limits.max_model_len - prompt
+def _logprobs(body: Mapping[str, Any], *, chat: bool) -> int | None:
+    if chat:
+        return number(body, "top_logprobs", 0) if body.get("logprobs") else None
+    return None if body.get("logprobs") is None else number(body, "logprobs", 0)
+
+
+def _max_tokens(body: Mapping[str, Any], prompt: int, terms: Terms, *, chat: bool) -> int:
+    context = terms.limits.max_model_len
+    room = context - prompt
     if room < 1:
-        raise errors.prompt_too_long(prompt, limits.max_model_len)
+        raise errors.prompt_too_long(prompt, context)
     name = "max_completion_tokens" if chat and body.get("max_completion_tokens") else "max_tokens"
-    asked = _number(body, name, room if chat else min(room, _COMPLETION_TOKENS))
+    asked = number(body, name, room if chat else min(room, terms.completion_tokens))
     if asked < 1:
         raise errors.bad_request(f"max_tokens must be at least 1, got {asked}. (parameter=max_tokens)", "max_tokens")
-    if asked > limits.max_model_len:
-        raise errors.too_many_tokens(asked, limits.max_model_len)
+    if asked > context:
+        raise errors.too_many_tokens(asked, context)
     return min(asked, room)
 
 
-def _number(body: Mapping[str, Any], name: str, default: int) -> int:
+def number(body: Mapping[str, Any], name: str, default: int) -> int:
+    """An integer field. Raises ApiError."""
     value = body.get(name)
     if value is None:
         return default
@@ -125,7 +166,7 @@ def _number(body: Mapping[str, Any], name: str, default: int) -> int:
     return value
 
 
-def _check_model(body: Mapping[str, Any], served: str) -> None:
+def _check_model(body: Mapping[str, Any], served: str | None) -> None:
     asked = body.get("model")
-    if asked is not None and asked != served:
+    if served is not None and asked is not None and asked != served:
         raise errors.unknown_model(str(asked), served)

@@ -14,6 +14,8 @@ class Limits:
     token_seconds: float = 0.02
     prefill_token_seconds: float = 0.0002
     startup_seconds: float = 0.0
+    noise: float = 0.0  # nats, in log probabilities, as the batches of a GPU give
+    seed: int = 0
 
     @property
     def kv_blocks(self) -> int:

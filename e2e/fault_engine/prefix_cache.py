@@ -10,14 +10,16 @@ from .limits import BLOCK_TOKENS
 class PrefixCache:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._blocks: OrderedDict[bytes, None] = OrderedDict()
+        self._blocks: OrderedDict[bytes, int] = OrderedDict()  # by whose computation
 
-    def reuse(self, prompt: Sequence[int], salt: str) -> int:
-        """How many leading tokens are cached; the prompt's own full blocks are cached from now on.
+    def reuse(self, prompt: Sequence[int], salt: str, number: int = 0) -> tuple[int, int]:
+        """How many leading tokens are cached, and the number of the request that computed the first of them.
+
+        The prompt's own full blocks are cached from now on, as this request's.
 
         The last token is always computed, as in vLLM: it yields the first token of the answer.
         """
-        cached = 0
+        cached, origin = 0, number
         contiguous = True
         link = salt.encode()
         for end in range(BLOCK_TOKENS, len(prompt), BLOCK_TOKENS):
@@ -25,12 +27,12 @@ class PrefixCache:
             link = blake2b(link + repr(block).encode(), digest_size=8).digest()
             contiguous = contiguous and link in self._blocks
             if contiguous:
-                cached = end
-            self._blocks[link] = None
+                cached, origin = end, min(origin, self._blocks[link])
+            self._blocks.setdefault(link, number)
             self._blocks.move_to_end(link)
         while len(self._blocks) > self._capacity:
             self._blocks.popitem(last=False)
-        return cached
+        return cached, origin
 
     def clear(self) -> None:
         self._blocks.clear()

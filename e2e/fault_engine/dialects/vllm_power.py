@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from .errors import bad_request
-from .exchange import Exchange
-from .service import Routes, Service
+from ..errors import bad_request, turned_away
+from ..exchange import Exchange
+from ..service import Routes, Service
+from ..states import notice_wake
 
 
 async def is_sleeping(service: Service, exchange: Exchange) -> None:
@@ -35,15 +36,25 @@ async def sleep(service: Service, exchange: Exchange) -> None:
     level, mode = int(text), _mode(exchange)
     service.core.holding = True
     await service.core.call("sleep", level=level, mode=mode)
-    service.metrics.show_sleep(level)
+    if not service.board.active.deny_sleep():
+        service.meter.show_sleep(level)
     await exchange.reply(200, {"status": "sleeping", "level": level})
 
 
 async def wake_up(service: Service, exchange: Exchange) -> None:
     tags = exchange.parameters("tags")
+    active = service.board.active
+    failure = active.wake_status()
+    if failure is not None:
+        raise turned_away(failure, "CUDA out of memory. Tried to allocate 2.00 GiB.")
+    if active.wake_in_name_only():
+        service.meter.show_sleep(None)
+        await exchange.reply(200, {"status": "awake", "tags": tags})
+        return
     awake = await service.core.call("wake_up", tags=tags)
     if awake:
-        service.metrics.show_sleep(None)
+        notice_wake(service)
+        service.meter.show_sleep(None)
         service.core.release()
     await exchange.reply(200, {"status": "awake" if awake else "sleeping", "tags": tags})
 

@@ -13,7 +13,8 @@ from prometheus_client import (
 )
 from prometheus_client.metrics import MetricWrapperBase
 
-from .scheduler import Stats
+from ..meter import Meter
+from ..request import Stats
 
 _Metric = TypeVar("_Metric", bound=MetricWrapperBase)
 
@@ -26,10 +27,10 @@ _REQUEST_EDGES: Final = "0.3 0.5 0.8 1 1.5 2 2.5 5 10 15 20 30 40 50 60 120 240 
 _STEP_EDGES: Final = "1 8 16 32 64 128 256 512 1024 2048 4096 8192 16384"
 
 
-class EngineMetrics:
+class VllmMetrics(Meter):
     def __init__(self, model: str) -> None:
+        super().__init__(model)
         self._model = model
-        self._seen_queries = self._seen_hits = 0
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -42,20 +43,21 @@ class EngineMetrics:
         return generate_latest(self.registry)
 
     def show_step(self, stats: Stats) -> None:
-        """What an engine step reported."""
+        before = self.stats
+        super().show_step(stats)
         self._running.set(stats.running)
         self._waiting.set(stats.waiting)
         self._reasons["deferred" if stats.withheld else "capacity"].set(stats.waiting)
         self._reasons["capacity" if stats.withheld else "deferred"].set(0)
         self._kv_usage.set(stats.kv_usage)
-        new_hits = stats.prefix_hits - self._seen_hits
-        self._queries.inc(stats.prefix_queries - self._seen_queries)
+        new_hits = stats.prefix_hits - before.prefix_hits
+        self._queries.inc(stats.prefix_queries - before.prefix_queries)
         self._hits.inc(new_hits)
         self._cached.inc(new_hits)
-        self._seen_queries, self._seen_hits = stats.prefix_queries, stats.prefix_hits
+        self._tokens.inc(stats.decoded - before.decoded)
 
     def show_sleep(self, level: int | None) -> None:
-        """None: awake. Level 0 pauses without releasing anything, and shows none of the three states."""
+        """Level 0 pauses without releasing anything, and shows none of the three states."""
         shown = {None: "awake", 1: "weights_offloaded", 2: "discard_all"}.get(level)
         for state, gauge in self._sleep.items():
             gauge.set(state == shown)
@@ -65,15 +67,15 @@ class EngineMetrics:
         self._first_token.observe(seconds)
         self._prompt_tokens.inc(prompt_tokens)
 
-    def count_tokens(self, tokens: int, gap_seconds: float | None) -> None:
-        self._tokens.inc(tokens)
+    def count_tokens(self, gap_seconds: float | None) -> None:
         if gap_seconds is not None:
             self._gaps.observe(gap_seconds)
 
     def count_step(self, tokens: int) -> None:
         self._step_tokens.observe(tokens)
 
-    def count_finished(self, reason: str, seconds: float) -> None:
+    def count_finished(self, reason: str, seconds: float, prompt_tokens: int, tokens: int) -> None:
+        del prompt_tokens, tokens
         self._finished[reason].inc()
         self._request_seconds.observe(seconds)
 

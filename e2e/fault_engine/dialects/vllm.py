@@ -1,4 +1,4 @@
-"""The endpoints that answer without the EngineCore: this is why they say nothing about it."""
+"""vLLM 0.32: the status endpoints, which answer without the EngineCore. This is why they say nothing about it."""
 
 import asyncio
 from typing import Any, Final
@@ -6,17 +6,25 @@ from uuid import uuid4
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from . import tokenizer
-from .exchange import Exchange
-from .service import Routes, Service
+from .. import tokenizer
+from ..answering import generating
+from ..exchange import Exchange
+from ..generation import parse_chat, parse_completion
+from ..service import Routes, Service
+from ..settings import Settings
+from . import vllm_power
+from .kind import Dialect
+from .vllm_answers import VllmSpeech
+from .vllm_metrics import VllmMetrics
 
 VERSION: Final = "0.32.0"
 
 
 async def health(service: Service, exchange: Exchange) -> None:
-    await asyncio.sleep(service.board.active.health_delay_seconds())
+    active = service.board.active
+    await asyncio.sleep(active.health_delay_seconds())
     sound = not (service.core.dead or service.stopping)
-    await exchange.reply_bytes(200 if sound else 503, b"", None)
+    await exchange.reply_bytes(active.health_status() or (200 if sound else 503), b"", None)
 
 
 async def version(service: Service, exchange: Exchange) -> None:
@@ -25,7 +33,7 @@ async def version(service: Service, exchange: Exchange) -> None:
 
 
 async def metrics(service: Service, exchange: Exchange) -> None:
-    await exchange.reply_bytes(200, service.metrics.page(), CONTENT_TYPE_LATEST.encode())
+    await exchange.reply_bytes(200, service.meter.page() or b"", CONTENT_TYPE_LATEST.encode())
 
 
 async def load(service: Service, exchange: Exchange) -> None:
@@ -67,7 +75,7 @@ async def tokenize(service: Service, exchange: Exchange) -> None:
     await exchange.reply(200, document)
 
 
-ROUTES: Final[Routes] = {
+_ROUTES: Final[Routes] = {
     ("GET", "/health"): health,
     ("GET", "/ping"): health,
     ("POST", "/ping"): health,
@@ -76,4 +84,19 @@ ROUTES: Final[Routes] = {
     ("GET", "/load"): load,
     ("GET", "/v1/models"): models,
     ("POST", "/tokenize"): tokenize,
+    ("POST", "/v1/completions"): generating(parse_completion, VllmSpeech),
+    ("POST", "/v1/chat/completions"): generating(parse_chat, VllmSpeech),
 }
+
+
+def _routes(settings: Settings) -> Routes:
+    return _ROUTES | (vllm_power.ROUTES if settings.dev_mode else {})
+
+
+DIALECT: Final = Dialect(
+    name="vllm",
+    routes=_routes,
+    meter=VllmMetrics,
+    unauthorized={"error": "Unauthorized"},
+    varies=True,
+)

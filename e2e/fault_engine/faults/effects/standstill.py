@@ -1,0 +1,65 @@
+"""Something stands still while the rest looks well."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .effect import Effect
+
+if TYPE_CHECKING:
+    from ...request import Request
+
+
+class FreezeCore(Effect):
+    def freezes_core(self) -> bool:
+        return True
+
+
+class FreezeServer(Effect):
+    def freezes_server(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Stall(Effect):
+    """No token after the N-th, while others go on; `until_next`: the next request sets it going again."""
+
+    tokens: float = 0
+    until_next: bool = False
+
+    def emits(self, request: "Request", newest: str) -> bool:
+        if self.until_next and newest != request.id:
+            return True
+        return request.generated < self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Withhold(Effect):
+    """Waiting requests get no slot; with `beside` only while as many run."""
+
+    beside: int = 0
+
+    def admits(self, request: "Request", running: int) -> bool:
+        del request
+        return running < self.beside if self.beside else False
+
+
+@dataclass(frozen=True, slots=True)
+class SilentPath(Effect):
+    """Endpoints whose answer never comes."""
+
+    paths: tuple[str, ...]
+
+    def silences(self, path: str) -> bool:
+        return path in self.paths
+
+
+@dataclass(frozen=True, slots=True)
+class GarbledPath(Effect):
+    """An endpoint that answers with something else."""
+
+    path: str
+    status: int = 500
+    body: str = "Internal Server Error"
+
+    def garbles(self, path: str) -> tuple[int, bytes] | None:
+        return (self.status, self.body.encode()) if path == self.path else None
