@@ -91,16 +91,6 @@ def test_where_the_port_cannot_be_looked_at_the_canary_tells() -> None:
     assert world.healthy().case.status.outcome is Outcome.RECOVERED
 
 
-def test_where_the_port_cannot_be_looked_at_a_refusal_is_another_engine() -> None:
-    world = serving(engine=EngineMark())
-    assert world.in_rotation
-    world.look(1.0)
-    world.look(0.0, refused_at=world.now)
-    assert not world.in_rotation
-    assert world.healthy().in_rotation
-    assert world.look(5.0).in_rotation
-
-
 def advised(world: World) -> tuple[bool, RotationReason]:
     assert world.last is not None
     return world.last.advised.in_rotation, world.last.advised.reason
