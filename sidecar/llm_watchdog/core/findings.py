@@ -13,7 +13,7 @@ class Sign:
 
     at: float
     kind: str
-    """`Canary`, `Metrics`, `Health`, `Load`, `Sockets` or `State`."""
+    """`Canary`, `Check`, `Metrics`, `Health`, `Load`, `Sockets` or `State`."""
     message: str
 
 
@@ -30,6 +30,14 @@ class Finding:
     silent: bool
     """The replica produces nothing for anybody, so taking it out of rotation costs nothing."""
     signs: tuple[Sign, ...] = ()
+    incident: bool = True
+    """The evidence cannot come from a healthy server. Otherwise it moves traffic where that costs nothing (`silent`),
+    and nothing else: a healthy server that compiles a kernel must leave no record of a fault."""
+
+    @property
+    def moves(self) -> bool:
+        """It has consequences; one that has none is told to people only."""
+        return self.incident or self.silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from llm_watchdog.core.baseline import learn
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import fold
@@ -65,7 +66,9 @@ def _(canary: CanaryObservation, window: Window) -> Window:
     window = replace(window, canaries=(*others, canary)[-CANARIES_MAX:])
     if canary.tokens <= 0 or canary.last_token_at is None:
         return window
-    window = replace(window.alive(canary.last_token_at), answered=True, asleep_by_state=False, asleep_by_metrics=False)
+    if not window.answered:
+        window = replace(window, answered=True, answered_at=canary.last_token_at)
+    window = replace(window.alive(canary.last_token_at), asleep_by_state=False, asleep_by_metrics=False)
     return _passed(window, canary) if canary.outcome is CanaryOutcome.SUCCEEDED else window
 
 
@@ -123,7 +126,10 @@ def _(status: StatusObservation, window: Window) -> Window:
 
 @_add.register
 def _(check: CheckObservation, window: Window) -> Window:
-    return replace(window, checks=_append(window.checks, check, CHECKS_MAX))
+    # Of rounds that were disturbed only the newest counts, for when to try again.
+    kept = tuple(past for past in window.checks if past.kind is not check.kind or not past.disturbed)
+    checks = _append(kept, check, CHECKS_MAX)
+    return replace(window, checks=checks, baseline=learn(window.baseline, checks))
 
 
 @_add.register

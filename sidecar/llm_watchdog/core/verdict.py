@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.policy import EngineTask
@@ -12,6 +13,7 @@ from llm_watchdog.core.findings import Finding, Verdict
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy
+    from llm_watchdog.api.reasons import FaultClass
     from llm_watchdog.core.window import Window
 
 BELIEVED_SECONDS: Final = 15.0
@@ -26,12 +28,24 @@ def judge(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: flo
     unknown = _nothing_to_say(window, target)
     if unknown is not None:
         return _verdict(window, VerdictState.UNKNOWN, now, unknown[1], unknown=unknown[0])
-    found = [finding for detect in DETECTORS if (finding := detect(window, target, policy.detectors, now)) is not None]
+    found = _one_each(
+        [finding for detect in DETECTORS if (finding := detect(window, target, policy.detectors, now)) is not None]
+    )
     for state in (VerdictState.FAULTY, VerdictState.SUSPECT):
-        worst = next((finding for finding in found if finding.state is state), None)
+        worst = next((finding for finding in found if finding.state is state and finding.moves), None)
         if worst is not None:
             return _verdict(window, state, now, worst.message, findings=tuple(found))
-    return _without_findings(window, policy, now)
+    return replace(_without_findings(window, policy, now), findings=tuple(found))
+
+
+def _one_each(found: list[Finding]) -> list[Finding]:
+    """Of several about the same fault class the strongest, else the first: a class has one incident."""
+    strongest: dict[FaultClass, Finding] = {}
+    for finding in found:
+        before = strongest.get(finding.fault)
+        if before is None or (before.state is VerdictState.SUSPECT and finding.state is VerdictState.FAULTY):
+            strongest[finding.fault] = finding
+    return list(strongest.values())
 
 
 def _nothing_to_say(window: Window, target: EngineTarget) -> tuple[UnknownReason, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.connections import Ledger, Traffic
@@ -42,6 +43,8 @@ class Window:
     states: tuple[StateObservation, ...] = ()
     status: tuple[StatusObservation, ...] = ()
     checks: tuple[CheckObservation, ...] = ()
+    """Since the engine started, woke, or lost its cache."""
+    baseline: Baseline = field(default_factory=Baseline)
     traffic: tuple[Traffic, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     blind: tuple[Span, ...] = ()
@@ -49,6 +52,8 @@ class Window:
     listeners: frozenset[int] = frozenset()
     answered: bool = False
     """A canary has got a token since this engine process started (or woke)."""
+    answered_at: float | None = None
+    """When the first one did; None also where another process of ours saw it."""
     warm_shapes: frozenset[str] = frozenset()
     asleep_by_state: bool = False
     asleep_by_metrics: bool = False
@@ -75,6 +80,7 @@ class Window:
             listeners=self.listeners,
             ledger=self.ledger,
             refused_at=self.refused_at,
+            baseline=self.baseline.restarted(),
             void_because=reason,
         )
 
@@ -96,4 +102,5 @@ class Window:
         if window.asleep == self.asleep:
             return window
         # After a sleep the first canary is a cold one again, and the gate stays shut until it has passed.
-        return replace(window, answered=False, canaries=(), warm_shapes=frozenset())
+        # So it is with the checks: what was right before the sleep may be wrong now.
+        return replace(window, answered=False, answered_at=None, canaries=(), checks=(), warm_shapes=frozenset())

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.core.detectors.cross_talk import cross_talk
+from llm_watchdog.core.detectors.degraded_output import degraded_output
 from llm_watchdog.core.detectors.engine_dead import engine_dead
+from llm_watchdog.core.detectors.runaway_checks import runaway_in_checks
+from llm_watchdog.core.detectors.slots_not_returned import slots_not_returned
 from llm_watchdog.core.detectors.stalled_stream import stalled_stream
 
 if TYPE_CHECKING:
@@ -20,4 +24,8 @@ if TYPE_CHECKING:
 DETECTORS: Final[tuple[Detector, ...]] = (
     engine_dead,  # answers, with errors
     stalled_stream,  # does not answer
+    cross_talk,  # answers with another's words
+    slots_not_returned,  # does not give back what was dropped
+    degraded_output,  # answers with what this model does not say
+    runaway_in_checks,  # does not stop
 )
