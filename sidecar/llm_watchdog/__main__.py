@@ -80,6 +80,7 @@ async def _watch(settings: Settings, policy: PolicyFile) -> None:
         clock=clock.monotonic,
         api_key=_api_key(settings.api_key_file),
     )
+    watcher.remember(replay.replica.baseline)
     recognized = _recognize(watcher, replay)
     _greet(settings, replay, recognized=recognized)
     recorder = _recorder(settings, clock.now)
@@ -104,6 +105,7 @@ async def _watch(settings: Settings, policy: PolicyFile) -> None:
         return {
             "policyProblem": policy.problem,
             "journal": {"durable": journal.durable, "errors": journal.errors, "lastError": journal.last_error},
+            "checks": watcher.checks(),
             "canaries": {outcome.value: count for outcome, count in watcher.tally.canaries.items()},
         }
 

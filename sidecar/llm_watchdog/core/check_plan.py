@@ -15,7 +15,7 @@ from llm_watchdog.core.baseline import RUNS
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckKind
 from llm_watchdog.core.company import Company, company
-from llm_watchdog.core.complaints import unconfirmed
+from llm_watchdog.core.complaints import complaints, unconfirmed
 
 if TYPE_CHECKING:
     from llm_watchdog.core.check_rounds import CheckObservation
@@ -83,10 +83,28 @@ def unchecked(window: Window, setting: Setting, now: float) -> str:
     return f"start-up checks to be made: {', '.join(open_kinds)}" if open_kinds else ""
 
 
+def describe(window: Window, setting: Setting, now: float) -> dict[str, str]:
+    """Per kind: why it is not made here, or how its newest round ended. For people."""
+    return {kind.value: impossible(kind, setting) or _newest(kind, window, setting, now) for kind in ORDER}
+
+
+def _newest(kind: CheckKind, window: Window, setting: Setting, now: float) -> str:
+    newest = next((check for check in reversed(window.checks) if check.kind is kind), None)
+    if newest is None:
+        return "not made since the engine started, woke or lost its cache"
+    ago = f"{now - newest.at:.0f} s ago"
+    if newest.not_applicable:
+        return f"could not be made {ago}: {newest.not_applicable}"
+    if newest.disturbed:
+        return f"disturbed {ago}"
+    found = complaints(conclusive(window, kind), window.baseline, setting.target.type)
+    return f"made {ago}: {'; '.join(complaint.message for complaint in found) or 'nothing found'}"
+
+
 def conclusive(window: Window, kind: CheckKind) -> tuple[CheckObservation, ...]:
     """The rounds of a kind that say something, of the model that is served now."""
-    key = window.checks[-1].key if window.checks else ""
-    return tuple(check for check in window.checks if check.kind is kind and check.conclusive and check.key == key)
+    made = [check for check in window.checks if check.conclusive]
+    return tuple(check for check in made if check.kind is kind and check.key == made[-1].key)
 
 
 def _may_ask(window: Window) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, IncidentStatus, WorkerRef
 from llm_watchdog.api.names import incident_name
 from llm_watchdog.api.reasons import Outcome, Phase
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
 from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
@@ -51,6 +52,8 @@ class Replica:
     """It slept since it was last cleared."""
     last_restart_at: datetime | None = None
     quarantine: Quarantine | None = None
+    baseline: Baseline = field(default_factory=Baseline)
+    """What its output is like when it is well."""
     modes: Modes | None = None
     """As last read from the worker."""
 
@@ -72,6 +75,8 @@ class Pass:
 
 def decide(replica: Replica, situation: Situation) -> Pass:
     """One pass over everything."""
+    if replica.baseline != situation.baseline:
+        replica = replace(replica, baseline=situation.baseline)
     replica = clear_engine(_release(replica, situation), situation)
     if replica.quarantine is None:
         replica = _open_cases(replica, situation)
@@ -124,7 +129,7 @@ def _revised(before: Case, after: Case) -> Case:
 def _open_cases(replica: Replica, situation: Situation) -> Replica:
     known = {case.fault for case in replica.cases if not case.closed}
     for finding in situation.verdict.findings:
-        if finding.fault not in known:
+        if finding.moves and finding.fault not in known:
             replica = _open(replica, finding, situation)
     return replica
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from llm_watchdog.api.incident import Grant, PodRef
 from llm_watchdog.api.policy import EngineTask, WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, RestartMethod, VerdictState
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import EngineMark
 from llm_watchdog.core.findings import Finding, Verdict
 
@@ -119,6 +120,10 @@ class Situation:
     jitter: timedelta = timedelta()
     """Added to the 30 s of an unreachable API server, so that replicas do not restart in step."""
     journal_durable: bool = True
+    unchecked: str = ""
+    """Start-up checks that a proof, or the first entry into rotation, still waits for."""
+    baseline: Baseline = field(default_factory=Baseline)
+    """Of this replica's output, as far as it is known now."""
     draining: bool = False
     release: str = ""
     """Value of the release annotation."""
@@ -129,7 +134,7 @@ class Situation:
 
     def finding(self, fault: FaultClass) -> Finding | None:
         """The finding of that class, as strong as it stands now."""
-        return next((finding for finding in self.verdict.findings if finding.fault is fault), None)
+        return next((found for found in self.verdict.findings if found.fault is fault and found.moves), None)
 
     def faulty(self, fault: FaultClass, *, since: datetime | None = None) -> bool:
         """Evidence that may kill, all of it after `since`."""
@@ -139,7 +144,12 @@ class Situation:
         return finding.state is VerdictState.FAULTY and (since is None or self.when(finding.since) > since)
 
     def proved_after(self, since: datetime) -> datetime | None:
-        """Begin of a canary that passed and began after `since`; of any sign of health where no canary is allowed."""
+        """Begin of a canary that passed and began after `since`; of any sign of health where no canary is allowed.
+
+        Nothing is proved while checks of a new start are still to be made: they may be what failed before.
+        """
+        if self.unchecked:
+            return None
         at = self.verdict.last_canary_passed_at
         if self.task is EngineTask.NONE:
             at = self.verdict.last_healthy_at
