@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.core import text
 from llm_watchdog.core.check_prompts import CACHED, FINGERPRINT, KNOWN_PREFIX
 from llm_watchdog.core.check_rounds import Arm, CheckKind, CheckObservation
-from llm_watchdog.core.signature import TIE, Signature, departure, is_whole, signature, tokens_of
+from llm_watchdog.core.repetition import repetition, said
+from llm_watchdog.core.signature import TIE, Signature, departure, is_whole, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +104,8 @@ def _fingerprint(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Base
     if not rounds[-1].raw:
         return baseline
     now = drifted(baseline.prompts, rounds[-1])
+    if now and repetition(rounds[-1], baseline.prompts, baseline.compressibility).is_sick:
+        return baseline  # no other model's fluent answers
     if not now or rounds[-1] not in whole:
         return replace(baseline, drift=[], restarted_since=False) if now is False else baseline
     if baseline.drift and baseline.restarted_since and drifted(baseline.drift, rounds[-1]) is False:
@@ -117,7 +120,9 @@ def _begin(baseline: Baseline, runs: Sequence[CheckObservation]) -> Baseline:
         baseline,
         prompts=_signatures(runs),
         compressibility=max(text.compressibility(said(run)) for run in runs),
-        tells_logprobs=any(answer.canary.content.logprobs for run in runs for answer in run.answers),
+        tells_logprobs=any(
+            value is not None for run in runs for answer in run.answers for value in answer.canary.content.logprobs
+        ),
     )
 
 
@@ -170,16 +175,6 @@ def _echo(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
 def carries_own(answer: CheckAnswer) -> bool:
     """Any group of its nonce stands in its text."""
     return any(group in answer.canary.content.text for group in answer.nonce.split())
-
-
-def said(check: CheckObservation) -> str:
-    """All fingerprint answers of a round in one text."""
-    names = {prompt.name for prompt in FINGERPRINT}
-    return "\n".join(_readable(answer) for answer in check.answers if answer.prompt in names)
-
-
-def _readable(answer: CheckAnswer) -> str:
-    return answer.canary.content.text or " ".join(tokens_of(answer.canary))
 
 
 def _is_sound(check: CheckObservation) -> bool:

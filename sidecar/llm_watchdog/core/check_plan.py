@@ -15,10 +15,9 @@ from llm_watchdog.core.baseline import RUNS
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckKind
 from llm_watchdog.core.company import Company, company
-from llm_watchdog.core.complaints import complaints, unconfirmed
+from llm_watchdog.core.complaints import conclusive
 
 if TYPE_CHECKING:
-    from llm_watchdog.core.check_rounds import CheckObservation
     from llm_watchdog.core.window import Window
 
 ORDER: Final = (CheckKind.CACHE_PAIR, CheckKind.FINGERPRINT, CheckKind.CROSS_TALK, CheckKind.STALE, CheckKind.SLOTS)
@@ -79,16 +78,16 @@ def unchecked(window: Window, setting: Setting, now: float) -> str:
         return ""
     if company(window, setting.policy.alone_for, now) in (Company.SERVED, Company.UNREADABLE):
         return ""
-    open_kinds = [kind for kind in ORDER if not impossible(kind, setting) and not _is_settled(kind, window, setting)]
+    open_kinds = [kind for kind in ORDER if not impossible(kind, setting) and not _is_settled(kind, window)]
     return f"start-up checks to be made: {', '.join(open_kinds)}" if open_kinds else ""
 
 
 def describe(window: Window, setting: Setting, now: float) -> dict[str, str]:
     """Per kind: why it is not made here, or how its newest round ended. For people."""
-    return {kind.value: impossible(kind, setting) or _newest(kind, window, setting, now) for kind in ORDER}
+    return {kind.value: impossible(kind, setting) or _newest(kind, window, now) for kind in ORDER}
 
 
-def _newest(kind: CheckKind, window: Window, setting: Setting, now: float) -> str:
+def _newest(kind: CheckKind, window: Window, now: float) -> str:
     newest = next((check for check in reversed(window.checks) if check.kind is kind), None)
     if newest is None:
         return "not made since the engine started, woke or lost its cache"
@@ -97,14 +96,9 @@ def _newest(kind: CheckKind, window: Window, setting: Setting, now: float) -> st
         return f"could not be made {ago}: {newest.not_applicable}"
     if newest.disturbed:
         return f"disturbed {ago}"
-    found = complaints(conclusive(window, kind), window.baseline, setting.target.type)
+    found = [proof.complaint for proof in window.judged.proofs if proof.kind is kind]
+    found += [complaint for doubted, complaint in window.judged.doubts if doubted is kind]
     return f"made {ago}: {'; '.join(complaint.message for complaint in found) or 'nothing found'}"
-
-
-def conclusive(window: Window, kind: CheckKind) -> tuple[CheckObservation, ...]:
-    """The rounds of a kind that say something, of the model that is served now."""
-    made = [check for check in window.checks if check.conclusive]
-    return tuple(check for check in made if check.kind is kind and check.key == made[-1].key)
 
 
 def _may_ask(window: Window) -> bool:
@@ -125,22 +119,21 @@ def _is_due(kind: CheckKind, window: Window, setting: Setting, now: float) -> bo
         return now >= newest.at + RETRY_SECONDS
     if newest.not_applicable:
         return interval > 0 and now >= newest.at + NOT_APPLICABLE_FACTOR * interval
-    if not _is_settled(kind, window, setting):
+    if not _is_settled(kind, window):
         return True
     return kind not in _ONCE and interval > 0 and now >= newest.at + interval
 
 
-def _is_settled(kind: CheckKind, window: Window, setting: Setting) -> bool:
+def _is_settled(kind: CheckKind, window: Window) -> bool:
     """It was made, the baseline is learned, and no doubt waits for its confirmation; or it cannot be made."""
     newest = next((check for check in reversed(window.checks) if check.kind is kind), None)
     if newest is None or newest.disturbed:
         return False
     if newest.not_applicable:
         return True
-    made = conclusive(window, kind)
-    if _is_unlearned(kind, window) and len(made) < RUNS[kind]:
+    if _is_unlearned(kind, window) and len(conclusive(window.checks, kind)) < RUNS[kind]:
         return False
-    return not unconfirmed(made, window.baseline, setting.target.type)
+    return all(doubted is not kind for doubted, _ in window.judged.doubts)
 
 
 def _is_unlearned(kind: CheckKind, window: Window) -> bool:

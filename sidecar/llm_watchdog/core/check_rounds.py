@@ -72,6 +72,8 @@ class CheckObservation:
     """Engine type, version, model and shape of the request: what a baseline must have in common with it."""
     raw: bool = True
     """Asked without a chat template, which may hold today's date."""
+    tells_numbers: bool = True
+    """This kind of engine sends numbers for log probabilities; a gateway may fill the field with nulls."""
 
     @property
     def conclusive(self) -> bool:

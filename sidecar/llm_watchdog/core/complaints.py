@@ -9,41 +9,26 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.policy import EngineType
 from llm_watchdog.api.reasons import FindingReason
 from llm_watchdog.core import text
-from llm_watchdog.core.baseline import DRIFT_SHARE, STABLE_MIN, Baseline, carries_own, drifted, said
+from llm_watchdog.core.baseline import DRIFT_SHARE, Baseline, carries_own, drifted
 from llm_watchdog.core.canaries import CanaryOutcome, Flaw
 from llm_watchdog.core.check_prompts import KNOWN_PREFIX
-from llm_watchdog.core.check_rounds import Arm, CheckAnswer, CheckKind, CheckObservation
+from llm_watchdog.core.check_rounds import Arm, CheckKind, CheckObservation
+from llm_watchdog.core.repetition import repetition
 from llm_watchdog.core.signature import CLEAR, TIE, UNCLEAR, departure, is_whole, signature, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from llm_watchdog.core.canaries import CanaryObservation
-    from llm_watchdog.core.signature import Signature
+    from llm_watchdog.core.check_rounds import CheckAnswer
 
 TWICE: Final = 2
 ECHO_FAILURES: Final = 3
 """Rounds without one right echo: with a nonce of its own each time, a model that can echo may fail now and then."""
-REPETITION_MIN: Final = 0.6
-REPETITION_MORE: Final = 0.3
-"""Above the baseline."""
-ENTROPY_MAX: Final = 1.0
-"""Bits per token: two tokens in turn, for ever."""
-ENTROPY_LESS: Final = 0.5
-"""Of the baseline."""
-COMPRESSIBILITY_MIN: Final = 0.7
-COMPRESSIBILITY_MORE: Final = 0.25
-POOLED_MIN_CHARACTERS: Final = 80
-JUDGED_MIN_TOKENS: Final = 6
-"""A shorter answer is no more repetitive than any."""
 APART_MIN: Final = 0.5
 """Of its first tokens two answers must differ, or neither is the signature of its prompt."""
-
-TELL_NUMBERS: Final = frozenset({EngineType.VLLM, EngineType.SGLANG, EngineType.LLAMACPP, EngineType.TGI})
-"""Engines whose log probabilities are numbers when they are asked for; a gateway may fill the field with nulls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +40,57 @@ class Complaint:
     rounds: int = TWICE
 
 
-def complaints(rounds: Sequence[CheckObservation], baseline: Baseline, engine: EngineType) -> Iterator[Complaint]:
-    """Of the newest round; those before it are for what it may carry of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A complaint that stands, and the rounds that show it."""
+
+    kind: CheckKind
+    complaint: Complaint
+    rounds: tuple[CheckObservation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What all rounds together say. It is worked out once for each new round, not once for each look."""
+
+    proofs: tuple[Proof, ...] = ()
+    doubts: tuple[tuple[CheckKind, Complaint], ...] = ()
+    """About the newest round of a kind, to be confirmed or refuted by another one."""
+
+
+def judged(checks: Sequence[CheckObservation], baseline: Baseline) -> Judged:
+    """Look at every kind anew: what a round means may change with the baseline."""
+    proofs: list[Proof] = []
+    doubts: list[tuple[CheckKind, Complaint]] = []
+    for kind in CheckKind:
+        rounds = conclusive(checks, kind)
+        for found in complaints(rounds, baseline) if rounds else ():
+            if _in_a_row(rounds, baseline, found):
+                proofs.append(Proof(kind=kind, complaint=found, rounds=rounds[-found.rounds :]))
+            else:
+                doubts.append((kind, found))
+    return Judged(proofs=tuple(proofs), doubts=tuple(doubts))
+
+
+def conclusive(checks: Sequence[CheckObservation], kind: CheckKind) -> tuple[CheckObservation, ...]:
+    """The rounds of a kind that say something, of the model that is served now."""
+    made = [check for check in checks if check.conclusive]
+    return tuple(check for check in made if check.kind is kind and check.key == made[-1].key)
+
+
+def complaints(rounds: Sequence[CheckObservation], baseline: Baseline) -> Iterator[Complaint]:
+    """Of the newest round; those before it, of the same kind, are for what it may carry of them."""
     newest = rounds[-1]
     match newest.kind:
         case CheckKind.FINGERPRINT:
-            yield from _broken(newest.answers, baseline, engine)
-            yield from _repetitive(newest, baseline)
-            yield from _drifted(newest, baseline)
-            yield from _endless(newest, baseline)
+            yield from _broken(newest, newest.answers, baseline)
+            other = [*_repetitive(newest, baseline), *_drifted(newest, baseline)]
+            # What says something else altogether has no reason to stop where it did.
+            yield from other or _endless(newest, baseline)
             yield from _wrong(newest)
         case CheckKind.CACHE_PAIR:
-            yield from _broken([a for a in newest.answers if a.arm is Arm.COLD], baseline, engine)
-            yield from _corrupt_cache(newest, baseline, engine)
+            yield from _broken(newest, [a for a in newest.answers if a.arm is Arm.COLD], baseline)
+            yield from _corrupt_cache(newest, baseline)
         case CheckKind.CROSS_TALK | CheckKind.STALE:
             yield from _foreign_words(rounds)
             yield from _robbed(newest, baseline)
@@ -77,30 +100,15 @@ def complaints(rounds: Sequence[CheckObservation], baseline: Baseline, engine: E
             yield from _slots(newest)
 
 
-def confirmed(rounds: Sequence[CheckObservation], baseline: Baseline, engine: EngineType) -> list[Complaint]:
-    """Complaints about the newest round that enough rounds in a row before it had too; `rounds` are of one kind."""
-    return [found for found in _newest(rounds, baseline, engine) if _in_a_row(rounds, baseline, engine, found)]
-
-
-def unconfirmed(rounds: Sequence[CheckObservation], baseline: Baseline, engine: EngineType) -> list[Complaint]:
-    """Complaints about the newest round that another round is to confirm or to refute."""
-    return [found for found in _newest(rounds, baseline, engine) if not _in_a_row(rounds, baseline, engine, found)]
-
-
-def _newest(rounds: Sequence[CheckObservation], baseline: Baseline, engine: EngineType) -> list[Complaint]:
-    return list(complaints(rounds, baseline, engine)) if rounds else []
-
-
-def _in_a_row(rounds: Sequence[CheckObservation], baseline: Baseline, engine: EngineType, found: Complaint) -> bool:
+def _in_a_row(rounds: Sequence[CheckObservation], baseline: Baseline, found: Complaint) -> bool:
     if len(rounds) < found.rounds:
         return False
     earlier = (rounds[: len(rounds) - back] for back in range(1, found.rounds))
-    return all(any(past.reason is found.reason for past in complaints(r, baseline, engine)) for r in earlier)
+    return all(any(past.reason is found.reason for past in complaints(some, baseline)) for some in earlier)
 
 
-def _broken(answers: Iterable[CheckAnswer], baseline: Baseline, engine: EngineType) -> Iterator[Complaint]:
-    given = list(answers)
-    broken = [answer for answer in given if is_broken(answer.canary, baseline, engine)]
+def _broken(check: CheckObservation, given: Sequence[CheckAnswer], baseline: Baseline) -> Iterator[Complaint]:
+    broken = [answer for answer in given if _is_broken(check, answer.canary, baseline)]
     if broken:
         how = broken[0].canary.detail or "log probabilities are null"
         yield Complaint(
@@ -109,37 +117,23 @@ def _broken(answers: Iterable[CheckAnswer], baseline: Baseline, engine: EngineTy
         )
 
 
-def is_broken(canary: CanaryObservation, baseline: Baseline, engine: EngineType) -> bool:
+def _is_broken(check: CheckObservation, canary: CanaryObservation, baseline: Baseline) -> bool:
     """The engine refuses to write its numbers down, or sends null where it can send numbers."""
     if canary.flaw is not Flaw.BROKEN_NUMBERS:
         return False
-    return None not in canary.content.logprobs or baseline.tells_logprobs or engine in TELL_NUMBERS
+    return None not in canary.content.logprobs or baseline.tells_logprobs or check.tells_numbers
 
 
 def _repetitive(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
-    own = {prompt.prompt: prompt for prompt in baseline.prompts}
-    judged = [
-        (answer, own[answer.prompt])
-        for answer in check.answers
-        if answer.prompt in own and len(tokens_of(answer.canary)) >= JUDGED_MIN_TOKENS
-    ]
-    found = [answer for answer, prompt in judged if _repeats(tokens_of(answer.canary), prompt)]
-    pooled, share = said(check), text.compressibility(said(check))
-    squeezed = share >= max(COMPRESSIBILITY_MIN, baseline.compressibility + COMPRESSIBILITY_MORE)
-    many = len(judged) >= STABLE_MIN and len(found) >= DRIFT_SHARE * len(judged)
-    if many or (baseline.prompts and len(pooled) >= POOLED_MIN_CHARACTERS and squeezed):
+    found = repetition(check, baseline.prompts, baseline.compressibility)
+    if found.is_sick:
         yield Complaint(
             reason=FindingReason.REPETITION,
             message=(
-                f"{len(found)} of {len(judged)} answers repeat themselves far more than at baseline; together they "
-                f"compress by {share:.0%} (baseline {baseline.compressibility:.0%})"
+                f"{found.answers} of {found.judged} answers repeat themselves far more than at baseline; together they "
+                f"compress by {found.compressibility:.0%} (baseline {baseline.compressibility:.0%})"
             ),
         )
-
-
-def _repeats(tokens: Sequence[str], own: Signature) -> bool:
-    flat = text.entropy(tokens) <= min(ENTROPY_MAX, ENTROPY_LESS * own.entropy)
-    return flat or text.repetition(tokens) >= max(REPETITION_MIN, own.repetition + REPETITION_MORE)
 
 
 def _drifted(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
@@ -176,11 +170,11 @@ def _wrong(check: CheckObservation) -> Iterator[Complaint]:
         )
 
 
-def _corrupt_cache(check: CheckObservation, baseline: Baseline, engine: EngineType) -> Iterator[Complaint]:
+def _corrupt_cache(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
     """Right on a miss, wrong on a proven hit."""
     cold = [answer.canary for answer in check.answers if answer.arm is Arm.COLD]
     hits = [answer.canary for answer in check.answers if answer.arm is Arm.CACHED and answer.hit]
-    if not cold or not all(map(is_whole, cold)) or any(is_broken(c, baseline, engine) for c in cold):
+    if not cold or not all(map(is_whole, cold)) or any(_is_broken(check, c, baseline) for c in cold):
         return
     known = baseline.cached
     if known is not None and known.stable and check.raw and any(departure(known, answer) > TIE for answer in cold):
@@ -188,7 +182,7 @@ def _corrupt_cache(check: CheckObservation, baseline: Baseline, engine: EngineTy
     own = signature(cold[0].id, cold)
     # Without log probabilities a near tie cannot be told from a wrong answer, unless hits were seen to agree before.
     enough = UNCLEAR if baseline.pair_agrees else CLEAR
-    wrong = [hit for hit in hits if is_broken(hit, baseline, engine) or departure(own, hit) >= enough]
+    wrong = [hit for hit in hits if _is_broken(check, hit, baseline) or departure(own, hit) >= enough]
     if wrong:
         yield Complaint(
             reason=FindingReason.CACHE_CORRUPT,

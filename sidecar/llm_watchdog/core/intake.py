@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from llm_watchdog.core.baseline import learn
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckObservation
+from llm_watchdog.core.complaints import judged
 from llm_watchdog.core.connections import fold
 from llm_watchdog.core.observations import (
     AnswerKind,
@@ -129,7 +130,8 @@ def _(check: CheckObservation, window: Window) -> Window:
     # Of rounds that were disturbed only the newest counts, for when to try again.
     kept = tuple(past for past in window.checks if past.kind is not check.kind or not past.disturbed)
     checks = _append(kept, check, CHECKS_MAX)
-    return replace(window, checks=checks, baseline=learn(window.baseline, checks))
+    baseline = learn(window.baseline, checks)
+    return replace(window, checks=checks, baseline=baseline, judged=judged(checks, baseline))
 
 
 @_add.register

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
+from llm_watchdog.core.complaints import Judged
 from llm_watchdog.core.connections import Ledger, Traffic
 from llm_watchdog.core.observations import (
     HealthObservation,
@@ -44,6 +45,8 @@ class Window:
     status: tuple[StatusObservation, ...] = ()
     checks: tuple[CheckObservation, ...] = ()
     """Since the engine started, woke, or lost its cache."""
+    judged: Judged = field(default_factory=Judged)
+    """What these rounds say."""
     baseline: Baseline = field(default_factory=Baseline)
     traffic: tuple[Traffic, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
@@ -103,4 +106,8 @@ class Window:
             return window
         # After a sleep the first canary is a cold one again, and the gate stays shut until it has passed.
         # So it is with the checks: what was right before the sleep may be wrong now.
-        return replace(window, answered=False, answered_at=None, canaries=(), checks=(), warm_shapes=frozenset())
+        return replace(window.rechecked(), answered=False, answered_at=None, canaries=(), warm_shapes=frozenset())
+
+    def rechecked(self) -> Window:
+        """What the checks have shown is void, though not what was learned from them."""
+        return replace(self, checks=(), judged=Judged())

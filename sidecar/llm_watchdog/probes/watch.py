@@ -148,7 +148,7 @@ class Watcher:
 
     def recheck(self) -> None:
         """What the checks have shown is void, though not what was learned from them: the cache was flushed."""
-        self.window = replace(self.window, checks=())
+        self.window = self.window.rechecked()
 
     def unchecked(self, now: float) -> str:
         """Start-up checks that are still to be made; empty: none."""

@@ -22,7 +22,7 @@ KINDS: Final = (CheckKind.CROSS_TALK, CheckKind.STALE)
 REASONS: Final = (FindingReason.FOREIGN_CONTENT, FindingReason.STALE_CONTENT, FindingReason.OWN_WORDS_MISSING)
 
 
-def cross_talk(window: Window, target: EngineTarget, _thresholds: DetectorsPolicy, _now: float) -> Finding | None:
+def cross_talk(window: Window, _target: EngineTarget, _thresholds: DetectorsPolicy, _now: float) -> Finding | None:
     """Judge the rounds since the engine started or woke."""
-    found = proven(window, target, KINDS, REASONS)
-    return None if found is None else finding(FaultClass.CROSS_TALK, *found)
+    proof = proven(window, KINDS, REASONS)
+    return None if proof is None else finding(FaultClass.CROSS_TALK, proof)

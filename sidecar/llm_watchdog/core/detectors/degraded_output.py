@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
-from llm_watchdog.core.check_plan import conclusive
 from llm_watchdog.core.check_prompts import KNOWN_PREFIX
 from llm_watchdog.core.check_rounds import CheckKind
+from llm_watchdog.core.complaints import conclusive
 from llm_watchdog.core.detectors.proven_by_checks import finding, proven, signs
 from llm_watchdog.core.findings import Finding
 
@@ -33,16 +33,15 @@ REASONS: Final = (
 """The most certain first. The cache comes last: it is to blame only where nothing else is wrong."""
 
 
-def degraded_output(window: Window, target: EngineTarget, _thresholds: DetectorsPolicy, _now: float) -> Finding | None:
+def degraded_output(window: Window, _target: EngineTarget, _thresholds: DetectorsPolicy, _now: float) -> Finding | None:
     """Judge the rounds since the engine started or woke."""
-    found = proven(window, target, KINDS, REASONS)
-    if found is None:
+    proof = proven(window, KINDS, REASONS)
+    if proof is None:
         return _changed(window)
-    complaint, rounds = found
-    blind = complaint.reason is FindingReason.WRONG_ANSWER and _never_knew(window, rounds)
+    blind = proof.complaint.reason is FindingReason.WRONG_ANSWER and _never_knew(window, proof.rounds)
     # A question that it never answered rightly may be a mistake of the user's: no ground for a restart.
     state = VerdictState.SUSPECT if blind else VerdictState.FAULTY
-    return finding(FaultClass.DEGRADED_OUTPUT, complaint, rounds, state=state)
+    return finding(FaultClass.DEGRADED_OUTPUT, proof, state=state)
 
 
 def _never_knew(window: Window, rounds: tuple[CheckObservation, ...]) -> bool:
@@ -51,7 +50,7 @@ def _never_knew(window: Window, rounds: tuple[CheckObservation, ...]) -> bool:
 
 
 def _changed(window: Window) -> Finding | None:
-    rounds = conclusive(window, CheckKind.FINGERPRINT)
+    rounds = conclusive(window.checks, CheckKind.FINGERPRINT)
     if not window.baseline.changed or not rounds:
         return None
     return Finding(
@@ -61,6 +60,6 @@ def _changed(window: Window) -> Finding | None:
         message="the same other answers before and after a restart: the model was changed; they are the baseline now",
         since=rounds[0].started_at,
         silent=False,
-        signs=signs(rounds),
+        signs=signs(rounds[-1]),
         incident=False,
     )

@@ -26,7 +26,9 @@ BEYOND_OF: Final = 3
 """Of the newest streams."""
 
 
-def runaway_in_checks(window: Window, target: EngineTarget, _thresholds: DetectorsPolicy, now: float) -> Finding | None:
+def runaway_in_checks(
+    window: Window, _target: EngineTarget, _thresholds: DetectorsPolicy, now: float
+) -> Finding | None:
     """Judge our own streams."""
     beyond = _beyond(window)
     if len(beyond) >= BEYOND_MIN:
@@ -42,8 +44,8 @@ def runaway_in_checks(window: Window, target: EngineTarget, _thresholds: Detecto
             silent=False,
             signs=canary_signs(window, beyond, now),
         )
-    found = proven(window, target, (CheckKind.FINGERPRINT,), (FindingReason.NO_STOP,))
-    return None if found is None else finding(FaultClass.RUNAWAY_GENERATION, *found)
+    proof = proven(window, (CheckKind.FINGERPRINT,), (FindingReason.NO_STOP,))
+    return None if proof is None else finding(FaultClass.RUNAWAY_GENERATION, proof)
 
 
 def _beyond(window: Window) -> list[CanaryObservation]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def slots_not_returned(
-    window: Window, target: EngineTarget, _thresholds: DetectorsPolicy, _now: float
+    window: Window, _target: EngineTarget, _thresholds: DetectorsPolicy, _now: float
 ) -> Finding | None:
     """Judge the newest ledger."""
-    found = proven(window, target, (CheckKind.SLOTS,), (FindingReason.SLOTS_NOT_RETURNED,))
-    return None if found is None else finding(FaultClass.LEAKED_CONCURRENCY, *found)
+    proof = proven(window, (CheckKind.SLOTS,), (FindingReason.SLOTS_NOT_RETURNED,))
+    return None if proof is None else finding(FaultClass.LEAKED_CONCURRENCY, proof)

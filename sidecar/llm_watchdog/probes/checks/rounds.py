@@ -14,7 +14,7 @@ from llm_watchdog.probes.checks.cache_pair import cache_pair
 from llm_watchdog.probes.checks.cross_talk import cross_talk, stale
 from llm_watchdog.probes.checks.fingerprint import fingerprint
 from llm_watchdog.probes.checks.slots import slots
-from llm_watchdog.probes.checks.streams import CutShortError, Manner, NotMadeError, Streams
+from llm_watchdog.probes.checks.streams import TELL_NUMBERS, CutShortError, Manner, NotMadeError, Streams
 from llm_watchdog.probes.questions import NothingToAskError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Rounds:
             not_applicable=why,
             key=key,
             raw=self._questions.shape not in self._dialect.templated,
+            tells_numbers=policy.engine.type in TELL_NUMBERS,
         )
 
     async def _key(self, policy: Policy, *, first: bool) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from llm_watchdog.api.policy import EngineType
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Flaw
 from llm_watchdog.core.check_rounds import Arm, CheckAnswer
 from llm_watchdog.probes.questions import Wording
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from llm_watchdog.probes.questions import Questions
 
     Report = Callable[[CanaryObservation], None]
+
+TELL_NUMBERS: Final = frozenset({EngineType.VLLM, EngineType.SGLANG, EngineType.LLAMACPP, EngineType.TGI})
+"""Engines that compute log probabilities themselves: null stands for one that is not a number."""
 
 _BUSY: Final = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 
@@ -69,16 +73,17 @@ class Streams:
         self._heard = heard
         self._unheard = unheard
         self._takes_logprobs = True
+        self._told_numbers = False
         self.in_flight = 0
 
     async def ask(self, target: EngineTarget, policy: CanaryPolicy, prompt: CheckPrompt, manner: Manner) -> CheckAnswer:
         """One stream, to its end. Raises CutShortError, NotMadeError and NothingToAskError."""
         before = await self._cache_hits() if manner.prove_hit else None
         canary = await self._send(target, policy, prompt, manner)
-        refused = canary.outcome is CanaryOutcome.REJECTED and canary.flaw is None
-        if refused and manner.logprobs and self._takes_logprobs and canary.http_status not in _BUSY:
+        if manner.logprobs and self._takes_logprobs and self._does_without(canary, target):
             self._takes_logprobs = False
             canary = await self._send(target, policy, prompt, manner)
+        self._told_numbers = self._told_numbers or any(value is not None for value in canary.content.logprobs)
         _insist(canary, manner)
         return CheckAnswer(
             prompt=prompt.name,
@@ -106,6 +111,12 @@ class Streams:
             return await self._probe.send(order, self._heard if manner.heard else self._unheard)
         finally:
             self.in_flight -= 1
+
+    def _does_without(self, canary: CanaryObservation, target: EngineTarget) -> bool:
+        """It takes no log probabilities, or is a gateway that fills the field with nulls."""
+        refused = canary.outcome is CanaryOutcome.REJECTED and canary.flaw is None and canary.http_status not in _BUSY
+        nulls = None in canary.content.logprobs and not self._told_numbers and target.type not in TELL_NUMBERS
+        return refused or nulls
 
     async def _was_hit(self, canary: CanaryObservation, before: float | None) -> bool | None:
         """By the request's own usage, else by the engine's counter: nobody else is being served."""
