@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +32,9 @@ from llm_watchdog.core.observations import (
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from tests.sidecar.checked_model import TARGET, Model, Patient, shaken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUIET = ChecksPolicy().alone_for
 

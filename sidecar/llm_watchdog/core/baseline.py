@@ -26,6 +26,8 @@ ECHO_SHARE: Final = 0.75
 """Of the answers alone must carry their nonce for the model to be one that can echo."""
 DRIFT_SHARE: Final = 0.6
 """Of the summed departures, per stable prompt."""
+CONFIRMED: Final = 2
+"""Rounds in a row."""
 STABLE_MIN: Final = 2
 """Fewer prompts that the model is sure of make no fingerprint."""
 
@@ -98,21 +100,28 @@ def drifted(prompts: Sequence[Signature], check: CheckObservation) -> bool | Non
 
 def _fingerprint(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
     whole = [past for past in rounds if _is_sound(past)]
-    if not baseline.prompts:
-        runs = whole[-RUNS[CheckKind.FINGERPRINT] :]
-        return _begin(baseline, runs) if len(runs) == RUNS[CheckKind.FINGERPRINT] else baseline
-    if not rounds[-1].raw:
+    if baseline.prompts:
+        # A template may hold the date: what was said yesterday is no measure then.
+        return _follow_drift(baseline, rounds, whole) if rounds[-1].raw else baseline
+    runs = whole[-RUNS[CheckKind.FINGERPRINT] :]
+    return _begin(baseline, runs) if len(runs) == RUNS[CheckKind.FINGERPRINT] else baseline
+
+
+def _follow_drift(
+    baseline: Baseline, rounds: Sequence[CheckObservation], whole: Sequence[CheckObservation]
+) -> Baseline:
+    """Remember other answers that are confirmed, and take them for the baseline once a restart has not cured them."""
+    newest = rounds[-1]
+    now = drifted(baseline.prompts, newest)
+    if now is False:
+        return replace(baseline, drift=[], restarted_since=False)
+    fluent = newest in whole and not repetition(newest, baseline.prompts, baseline.compressibility).is_sick
+    if now is None or not fluent:
         return baseline
-    now = drifted(baseline.prompts, rounds[-1])
-    if now and repetition(rounds[-1], baseline.prompts, baseline.compressibility).is_sick:
-        return baseline  # no other model's fluent answers
-    if not now or rounds[-1] not in whole:
-        return replace(baseline, drift=[], restarted_since=False) if now is False else baseline
-    if baseline.drift and baseline.restarted_since and drifted(baseline.drift, rounds[-1]) is False:
+    if baseline.restarted_since:
         return _adopt(baseline, whole)
-    if len(rounds) >= 2 and not baseline.restarted_since and drifted(baseline.prompts, rounds[-2]):  # noqa: PLR2004
-        return replace(baseline, drift=_signatures(rounds[-1:]))
-    return baseline
+    confirmed = len(rounds) >= CONFIRMED and drifted(baseline.prompts, rounds[-CONFIRMED])
+    return replace(baseline, drift=_signatures(rounds[-1:])) if confirmed else baseline
 
 
 def _begin(baseline: Baseline, runs: Sequence[CheckObservation]) -> Baseline:
@@ -128,8 +137,8 @@ def _begin(baseline: Baseline, runs: Sequence[CheckObservation]) -> Baseline:
 
 def _adopt(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
     """It was changed by somebody: two rounds in the new process that are as the drift was before the restart."""
-    alike = [past for past in rounds[-2:] if drifted(baseline.drift, past) is False]
-    if len(alike) < 2:  # noqa: PLR2004
+    alike = [past for past in rounds[-CONFIRMED:] if drifted(baseline.drift, past) is False]
+    if len(alike) < CONFIRMED:
         return baseline
     # Which prompts it is sure of, and how it echoes, may be other now; the fingerprint itself is what is known.
     kept = Baseline(key=baseline.key, tells_logprobs=baseline.tells_logprobs, changed=True)

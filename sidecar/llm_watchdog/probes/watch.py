@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 BEAT_SECONDS: Final = 0.5
 TICK_SECONDS: Final = 0.5
 """How soon a changed cadence is noticed."""
+SOON_SECONDS: Final = 0.001
+"""A shorter sleep may be none at all."""
 LEDGER_STALE_SECONDS: Final = 5.0
 TRACEBACKS_MAX: Final = 5
 """A probe that always fails would fill the log with the same one."""
@@ -236,7 +238,7 @@ class Watcher:
                 if check is not None:
                     await self._guarded(partial(self._check_step, check))
                     continue
-                await asyncio.sleep(min(TICK_SECONDS, TICK_SECONDS if due is None else due - now))
+                await asyncio.sleep(TICK_SECONDS if due is None else min(max(due - now, SOON_SECONDS), TICK_SECONDS))
                 continue
             self._wanted.clear()
             await self._guarded(self._canary_step)
