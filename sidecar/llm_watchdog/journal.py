@@ -37,6 +37,12 @@ class Replay:
     damaged_lines: int = 0
 
 
+def newest(directory: Path) -> Replica | None:
+    """The newest good snapshot, read beside the process that writes: nothing is repaired. Raises OSError."""
+    lines = (directory / FILE).read_bytes().split(b"\n")
+    return next((replica for line in reversed(lines) if line and (replica := _read(line)) is not None), None)
+
+
 class Journal:
     """Opened by one process at a time; the volume belongs to this pod alone."""
 

@@ -14,10 +14,9 @@ from llm_watchdog.core.case import EngineMark, Stage
 from llm_watchdog.core.replica import Pass, Replica, decide, forget, resolve_taken
 from llm_watchdog.core.situation import Modes, Situation, Traffic
 from llm_watchdog.history import History
-from llm_watchdog.recorder.log import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from llm_watchdog.actions.drain import Drain
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
     from llm_watchdog.core.baseline import Baseline
-    from llm_watchdog.core.case import Order
+    from llm_watchdog.core.case import Case, Order
     from llm_watchdog.core.findings import Verdict
+    from llm_watchdog.core.metering import Meter
     from llm_watchdog.core.situation import Identity
     from llm_watchdog.crash_points import CrashPoints
     from llm_watchdog.journal import Journal
     from llm_watchdog.recorder.seam import Recorder
-    from llm_watchdog.settings import PodInfo, PolicyFile
+    from llm_watchdog.settings import PolicySource, Surroundings
 
 TICK_SECONDS: Final = 0.5
 """Deadlines pass without an event, so the situation is looked at this often anyway."""
@@ -44,11 +44,15 @@ log = logging.getLogger(__name__)
 
 
 class Window(Protocol):
-    """Of the watcher's window: when a connection was last refused, on its clock, and what is to be journalled."""
+    """Of the watcher's window, what the loop has to know."""
 
     @property
     def refused_at(self) -> float | None:
-        """None: never."""
+        """When a connection was last refused, on the watcher's clock; None: never."""
+
+    @property
+    def meter(self) -> Meter:
+        """Of a metered engine: what canaries have cost today."""
 
     @property
     def baseline(self) -> Baseline:
@@ -98,8 +102,8 @@ class Loop:
         *,
         identity: Identity,
         replica: Replica,
-        policy: PolicyFile,
-        pod_info: PodInfo,
+        policy: PolicySource,
+        place: Surroundings,
         watcher: Looking,
         recorder: Recorder,
         restart: RestartAction,
@@ -107,10 +111,11 @@ class Loop:
         clock: Clock,
         crash_points: CrashPoints,
         jitter: timedelta,
+        tell: Callable[[Sequence[Case], Sequence[Case]], None],
     ) -> None:
         self._identity = identity
         self._policy = policy
-        self._pod_info = pod_info
+        self._place = place
         self._watcher = watcher
         self._recorder = recorder
         self._restart = restart
@@ -118,6 +123,7 @@ class Loop:
         self._clock = clock
         self._crash_points = crash_points
         self._jitter = jitter
+        self._tell = tell
         self.drain: Drain | None = None
         self.history = History(replica.cases)
         self.replica = replica
@@ -166,7 +172,7 @@ class Loop:
         view = self._recorder.view()
         situation = self._gather()
         known = resolve_taken(forget(self.replica, view.acknowledged), view.taken, situation)
-        decided = decide(replace(known, modes=situation.modes), situation)
+        decided = decide(replace(known, modes=situation.modes, meter=self._watcher.window.meter), situation)
         verifying = Stage.VERIFYING in _stages(self.replica)
         if not await self._record(decided):
             return
@@ -196,7 +202,7 @@ class Loop:
             views=view.incidents,
             gate=view.gate,
             api_unreachable_since=view.unreachable_since,
-            restart_method=self._pod_info.restart_method,
+            restart_method=self._place.restart_method,
             last_restart_at=self.replica.last_restart_at,
             order=None if ordered is None else self._restart.answer(ordered),
             jitter=self._jitter,
@@ -204,7 +210,7 @@ class Loop:
             unchecked=self._watcher.unchecked(monotonic),
             baseline=self._watcher.window.baseline,
             draining=self.drain is not None and self.drain.active,
-            release=self._pod_info.release,
+            release=self._place.release,
         )
 
     async def _record(self, decided: Pass) -> bool:
@@ -218,7 +224,7 @@ class Loop:
             if not durable and decided.restart is not None:
                 log.error("no restart: the journal cannot be written: %s", self._journal.last_error)
                 return False
-            tell(self.replica.cases, decided.replica.cases)
+            self._tell(self.replica.cases, decided.replica.cases)
             self.history.note(decided.replica.cases)
             for stage in _stages(decided.replica):
                 self._crash_points.reached(f"journalled:{stage}")
@@ -258,7 +264,9 @@ class Loop:
     @property
     def condemned(self) -> bool:
         """A silent fault stands: nobody loses anything by the engine's end."""
-        return self.verdict is not None and any(finding.silent for finding in self.verdict.findings)
+        return self.verdict is not None and any(
+            finding.silent and finding.incident for finding in self.verdict.findings
+        )
 
 
 def _stages(replica: Replica) -> list[Stage]:

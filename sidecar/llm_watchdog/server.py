@@ -28,7 +28,25 @@ JSON: Final = "application/json"
 METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Application:
+class Pages:
+    """Plain ASGI around one question: what to answer on a path."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        del receive
+        status, kind, body = await self.answer(scope["path"])
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def answer(self, path: str) -> Answer:
+        """Status, content type and body."""
+        raise NotImplementedError
+
+
+class Application(Pages):
     """Answers from what the loop holds."""
 
     def __init__(
@@ -48,17 +66,8 @@ class Application:
         self._clock = clock
         self._drain_timeout = drain_timeout
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            return
-        del receive
-        status, kind, body = await self._answer(scope["path"])
-        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def _answer(self, path: str) -> Answer:
+    async def answer(self, path: str) -> Answer:
+        """From what the loop holds."""
         match path:
             case "/livez":
                 return self._livez()
@@ -81,7 +90,7 @@ class Application:
         last = self._loop.last
         if last is None:
             return 503, TEXT, b"Starting: no pass yet\n"
-        rotation = last.rotation
+        rotation = last.advised
         return (200 if rotation.in_rotation else 503), TEXT, f"{rotation.reason}: {rotation.message}\n".encode()
 
     def status(self) -> dict[str, Any]:
@@ -90,6 +99,7 @@ class Application:
         return {
             "verdict": None if loop.verdict is None else encode(loop.verdict),
             "rotation": None if loop.last is None else encode(loop.last.rotation),
+            "advisedRotation": None if loop.last is None else encode(loop.last.advised),
             "engine": encode(loop.engine),
             "inFlight": loop.in_flight,
             "draining": self._drain.active,
@@ -107,12 +117,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(application: Application, port: int) -> Server:
-    """On all addresses of the pod: the kubelet calls the pod's own one. Either address family."""
+def server(application: Pages, port: int | None = None) -> Server:
+    """On all addresses of the pod: the kubelet calls the pod's own one. Either address family.
+
+    Without a port `serve` has to be given sockets.
+    """
     config = uvicorn.Config(
         application,
         host="",
-        port=port,
+        port=port or 0,
         loop="asyncio",
         http="h11",
         ws="none",

@@ -116,7 +116,7 @@ def main() -> int:
     """`python -m llm_watchdog.supervisor [command …]`; without a command it is the watchdog's own."""
     # Without site (-S) where this process runs without it: start-up files of other packages cost both up to 4 MiB.
     flags = ["-S"] if sys.flags.no_site else []
-    command = sys.argv[1:] or [sys.executable, *flags, "-m", "llm_watchdog", "run"]
+    command = sys.argv[1:] or [sys.executable, *flags, "-m", "llm_watchdog", "sidecar"]
     return Supervisor(command, os.environ.get(ENV_JOURNAL_DIR, JOURNAL_DIR)).run()
 
 

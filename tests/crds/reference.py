@@ -33,13 +33,13 @@ def reference() -> str:
         own = {key: schema["properties"][key] for key in ("spec", "status")}
         parts.append(f"\n## {spec['names']['kind']}\n\n{schema['description']}\n")
         parts.append("\n| field | type | default | |\n|---|---|---|---|\n")
-        parts += [f"| {' | '.join(row)} |\n" for row in _rows({**schema, "properties": own}, "")]
+        parts += [f"| {' | '.join(row)} |\n" for row in rows({**schema, "properties": own}, "")]
         parts.append("\nRefused at `kubectl apply`, beyond types and bounds:\n\n")
         parts += [f"- `{field}`: {message}\n" for field, message in _rules(schema, "") if INIT not in field]
     return "".join(parts)
 
 
-def _rows(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+def rows(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
     for name, each in schema.get("properties", {}).items():
         where = f"{path}.{name}" if path else name
         if each.get("description", "").startswith("Not supported"):
@@ -51,8 +51,8 @@ def _rows(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str,
         yield f"`{where}`", _type(each), shown, each.get("description", "").replace("|", "\\|")
         if where == TEMPLATE:
             continue
-        yield from _rows(each, where)
-        yield from _rows(each.get("items", {}), f"{where}[]")
+        yield from rows(each, where)
+        yield from rows(each.get("items", {}), f"{where}[]")
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ BUSY = Rollout(exists=True, message="1 of 2 replicas are updated")
 
 def facts(**fields: Any) -> Facts:
     given = {
-        "worker": worker(),
+        "worker": worker(engine={"type": "vllm"}),
         "replicas": [replica("a"), replica("b")],
         "incidents": [],
         "rollout": DONE,
@@ -115,6 +115,26 @@ def test_sleep(state: str, reason: str, *, ready: bool) -> None:
 
 def test_half_asleep_is_not_asleep() -> None:
     assert "Sleeping" not in seen(replicas=[replica("a", rotation="Asleep"), replica("b")])
+
+
+def limited(**engine: Any) -> tuple[str, str]:
+    (condition,) = [c for c in evaluate(facts(worker=worker(engine=engine))) if c.type is ConditionType.LIMITED]
+    return condition.reason, condition.message
+
+
+def test_what_an_engine_lacks_is_said() -> None:
+    reason, message = limited(type="fastchat")
+    assert reason == "LeaksUnseen"
+    assert message.startswith("leaked slots cannot be seen")
+    assert "; its cache cannot be flushed" in message
+    assert limited(type="fastchat", concurrency=5)[0] == "ProgressUnseen"
+    assert limited(type="vllm", task="Embed")[0] == "NoCanary"
+
+
+def test_a_limit_is_no_fault() -> None:
+    conditions = seen(worker=worker(engine={"type": "openai"}))
+    assert conditions.keys() == {"Ready", "Available", "Limited"}
+    assert conditions["Ready"] == (True, "EnoughInRotation")
 
 
 def test_held() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from llm_watchdog.api.policy import EngineTarget, EngineType, WatchdogPolicy
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.deadlines import learn
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import (
@@ -131,13 +132,15 @@ class Simulation:
     verdicts: list[tuple[float, Verdict]] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)
 
-    def run(self, until: float) -> Simulation:
+    def run(self, until: float) -> Self:
         while self.now < until:
             self.engine.advance(self.now)
             if not self.asleep_watchdog(self.now):
                 for observation in self._look():
                     self.window = observe(self.window, observation)
-                self.verdicts.append((self.now, judge(self.window, self.target, self.policy, self.now)))
+                verdict = judge(self.window, self.target, self.policy, self.now)
+                self.window = learn(self.window, verdict)
+                self.verdicts.append((self.now, verdict))
             self.now += STEP
         return self
 

@@ -100,7 +100,7 @@ async def test_a_recorded_stream_succeeds_with_all_its_tokens() -> None:
         asked.append(request)
         return answer("completion_ignore_eos")
 
-    reports = await ask(with_handler(handler))
+    reports = await ask(with_handler(handler), replace(ORDER, max_tokens=8))
     assert (reports[-1].outcome, reports[-1].tokens) == (CanaryOutcome.SUCCEEDED, 8)
     assert reports[-1].first_token_at is not None
     assert asked[0].headers["authorization"] == "Bearer secret"

@@ -14,11 +14,11 @@ from llm_watchdog.api.reasons import VerdictState
 from llm_watchdog.api.seconds import Seconds
 from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.core import check_plan
+from llm_watchdog.core.alone import Company, company, joined
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Content, Flaw
 from llm_watchdog.core.check_plan import GATE_SECONDS, ORDER, RETRY_SECONDS, impossible
 from llm_watchdog.core.check_prompts import FINGERPRINT
 from llm_watchdog.core.check_rounds import Arm, CheckAnswer, CheckKind, CheckObservation
-from llm_watchdog.core.company import Company, company, joined
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import (
     AnswerKind,

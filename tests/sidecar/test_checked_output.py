@@ -223,8 +223,8 @@ def test_fluent_drift_that_a_restart_does_not_cure_is_told_and_never_acted_on() 
     assert patient.reasons == ["Drifted"]
     patient.restart(Model(weights=2, noise=shaken(3))).look(START_SECONDS)
     assert patient.reasons == ["BaselineChanged"]
-    assert patient.verdicts[-1].state is VerdictState.HEALTHY
-    assert not patient.findings[0].incident
+    assert patient.verdicts[-1].is_well
+    assert not patient.findings[0].moves
     patient.look(LATER)
     assert patient.reasons == ["BaselineChanged"]
     patient.restart().look(LATER)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llm_watchdog.api.policy import EngineType
+from llm_watchdog.api.policy import EngineTarget, EngineType
 from llm_watchdog.core.canaries import Content
 from llm_watchdog.core.observations import MetricsReading
 from llm_watchdog.engines.dialect import Ask, Dialect, StreamEvent, read_models
@@ -18,13 +18,17 @@ from tests.sidecar.recorded import answer, data_lines, text
 VLLM = Vllm()
 
 
+def target(engine: EngineType) -> EngineTarget:
+    return EngineTarget(type=engine, model="m", path="/chat", text_field="query")
+
+
 def events(body: str) -> list[StreamEvent]:
     return [event for line in data_lines(body) if (event := VLLM.read_event(line)) is not None]
 
 
 @pytest.mark.parametrize("engine", EngineType)
 def test_every_engine_type_has_a_dialect_that_asks_in_all_its_shapes(engine: EngineType) -> None:
-    dialect: Dialect = dialect_of(engine)
+    dialect: Dialect = dialect_of(target(engine))
     assert set(DIALECTS) == set(EngineType)
     for shape in dialect.shapes:
         call = dialect.generate(shape, Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="m"))
@@ -34,7 +38,7 @@ def test_every_engine_type_has_a_dialect_that_asks_in_all_its_shapes(engine: Eng
 
 @pytest.mark.parametrize("engine", [EngineType.VLLM, EngineType.OPENAI])
 def test_an_openai_canary_is_a_short_stream_at_temperature_0_under_an_id_of_its_own(engine: EngineType) -> None:
-    dialect: Dialect = dialect_of(engine)
+    dialect: Dialect = dialect_of(target(engine))
     for shape in dialect.shapes:
         call = dialect.generate(shape, Ask(prompt="Count", request_id="llm-watchdog-p-1", max_tokens=4, model="m"))
         assert call.headers == {"X-Request-Id": "llm-watchdog-p-1"}
@@ -124,6 +128,10 @@ def test_the_recorded_metrics_page() -> None:
         generation_tokens=45.0,
         process_start=1.79522241939e09,
         asleep=False,
+        cache_hits=0.0,
+        finished=7.0,
+        first_token_sum=15.849307537078857,
+        first_token_count=7.0,
     )
 
 
@@ -154,6 +162,7 @@ def test_other_bodies() -> None:
     assert VLLM.read_load(answer("load").content) == 0
     assert VLLM.read_load(b"{}") is None
     sleeping, paused = VLLM.state_paths
-    assert sleeping.read(answer("is_sleeping").content) is False
-    assert paused.read(answer("is_paused").content) is False
-    assert paused.read(b'{"is_paused":"yes"}') is None
+    assert sleeping.read(200, answer("is_sleeping").content) is False
+    assert paused.read(200, answer("is_paused").content) is False
+    assert paused.read(200, b'{"is_paused":"yes"}') is None
+    assert paused.read(503, b'{"is_paused":true}') is None

@@ -115,7 +115,7 @@ def test_no_canary_is_sent_to_a_sleeping_engine() -> None:
 
 def test_after_a_sleep_it_is_starting_until_a_canary_has_passed() -> None:
     simulation = Simulation(Engine(asleep=between(BEGIN, BEGIN + 60), queued=between(BEGIN + 60, BEGIN + 80)))
-    simulation.run(BEGIN + 75)
+    simulation.run(BEGIN + 69)
     assert simulation.verdict.unknown is UnknownReason.STARTING
     simulation.run(BEGIN + 90)
     assert simulation.verdict.state is VerdictState.HEALTHY

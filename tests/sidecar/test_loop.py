@@ -20,11 +20,13 @@ from llm_watchdog.clock import Clock
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.findings import Verdict
+from llm_watchdog.core.metering import Meter
 from llm_watchdog.crash_points import CrashPoints
 from llm_watchdog.journal import Journal
 from llm_watchdog.loop import Loop, newest_time
 from llm_watchdog.recorder import pod as pod_module
 from llm_watchdog.recorder.kubernetes import KubernetesRecorder
+from llm_watchdog.recorder.log import tell
 from llm_watchdog.settings import PodInfo, PolicyFile
 from tests.sidecar.fake_api import FakeApi
 from tests.sidecar.situations import WHO, finding
@@ -71,6 +73,7 @@ class Watcher:
         self.window = self
         self.refused_at: float | None = None
         self.baseline = Baseline()
+        self.meter = Meter()
         self._began = Clock.monotonic()
 
     @property
@@ -134,7 +137,7 @@ class Pod:
             identity=WHO,
             replica=replay.replica,
             policy=PolicyFile(self.directory / "policy.json"),
-            pod_info=PodInfo(self.directory),
+            place=PodInfo(self.directory),
             watcher=Watcher(self.engine),
             recorder=recorder,
             restart=InPlaceRestart(self.directory, self.directory, self.leave),
@@ -142,6 +145,7 @@ class Pod:
             clock=clock,
             crash_points=Killer(self.crash_at, self.directory),
             jitter=timedelta(),
+            tell=tell,
         )
         work = asyncio.create_task(recorder.run())
         try:

@@ -31,6 +31,13 @@ def test_an_engine_that_restarts_by_itself_starts_over() -> None:
     assert world.in_rotation, "the container id follows later and changes nothing"
 
 
+def test_a_canary_that_is_answered_before_the_new_socket_is_seen_counts() -> None:
+    """Sockets are looked at once a second; a replica once left rotation again 0.4 s after it was proven."""
+    world = serving().look(1.0, engine=EngineMark(listener=0))
+    assert world.healthy().in_rotation
+    assert world.look(1.0, engine=NEW).in_rotation
+
+
 def test_a_watchdog_that_merely_restarted_changes_nothing() -> None:
     world = serving()
     again = World(replica=world.replica, at=world.at, facts={"engine": EngineMark()})
@@ -63,6 +70,11 @@ def test_asleep_is_out_and_no_incident() -> None:
     world = serving().unknown(UnknownReason.ASLEEP)
     assert (world.in_rotation, reason(world)) == (False, RotationReason.ASLEEP)
     assert world.replica.cases == []
+
+
+def test_an_engine_without_its_model_must_be_reached_by_the_user_who_has_it_loaded() -> None:
+    assert World().settle().unknown(UnknownReason.UNLOADED).in_rotation
+    assert serving().unknown(UnknownReason.UNLOADED).in_rotation
 
 
 def test_after_a_wake_a_canary_has_to_pass_first() -> None:

@@ -85,7 +85,7 @@ class Pod:
             "--pod-info-dir": self.directory,
         }
         options = [str(part) for pair in places.items() for part in pair]
-        run = [sys.executable, "-m", "llm_watchdog", "run", "--recorder", "local", *options]
+        run = [sys.executable, "-m", "llm_watchdog", "sidecar", "--recorder", "local", *options]
         return self.start(sys.executable, "-m", "llm_watchdog.supervisor", *run, **environment)
 
     def get(self, path: str) -> httpx.Response | None:
@@ -147,7 +147,7 @@ def test_the_endpoints_and_a_policy_that_goes_bad(tmp_path: Path) -> None:
         assert not pod.serves()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["sidecar", "--help"]])
 def test_help(arguments: list[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "sidecar")}
     shown = subprocess.run(
@@ -159,7 +159,8 @@ def test_help(arguments: list[str]) -> None:
 @pytest.mark.parametrize("policy", ["", "{}", '{"engine": {"type": "abacus"}}'])
 def test_a_first_policy_that_is_bad_is_said_in_one_line(tmp_path: Path, policy: str) -> None:
     (tmp_path / "policy.json").write_text(policy)
-    options = ["run", "--recorder", "local", "--policy", str(tmp_path / "policy.json"), "--journal-dir", str(tmp_path)]
+    places = ["--policy", str(tmp_path / "policy.json"), "--journal-dir", str(tmp_path)]
+    options = ["sidecar", "--recorder", "local", *places]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "sidecar")}
     ended = subprocess.run(
         [sys.executable, "-m", "llm_watchdog", *options],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, WatchdogPolicy
+from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, ProbeCost, WatchdogPolicy
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
 from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.core.canaries import CanaryOutcome
@@ -260,3 +260,13 @@ async def test_users_in_flight_are_counted_and_the_listener_is_told() -> None:
         await asyncio.sleep(2)
         assert watcher.in_flight(now()) == 0
         assert watcher.listener == 0
+
+
+@pytest.mark.parametrize(("cost", "tokens"), [(ProbeCost.METERED, 7 + 8), (ProbeCost.FREE, 0)])
+async def test_what_a_metered_engine_has_cost_is_kept_over_its_restarts(cost: ProbeCost, tokens: int) -> None:
+    engine = FakeEngine()
+    async with watching(engine, EngineTarget(type=EngineType.VLLM, probe_cost=cost)) as watcher:
+        await until(watcher, VerdictState.HEALTHY, 5)
+        assert watcher.window.meter.tokens == tokens
+        watcher.reset("restarted")
+        assert watcher.window.meter.tokens == tokens

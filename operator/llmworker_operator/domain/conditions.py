@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from llm_watchdog.api.limits import limits
 from llmworker_operator.domain.facts import StallReason
 from llmworker_operator.domain.times import read_time, write_time
 
@@ -32,6 +33,7 @@ class ConditionType(StrEnum):
     DEGRADED = "Degraded"
     SLEEPING = "Sleeping"
     REMEDIATION_HELD = "RemediationHeld"
+    LIMITED = "Limited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ def evaluate(facts: Facts) -> list[Condition]:
         _degraded(facts),
         _sleeping(facts),
         _held(facts),
+        _limited(facts),
     )
     return [condition for condition in candidates if condition is not None]
 
@@ -161,6 +164,15 @@ def _held(facts: Facts) -> Condition | None:
     if not facts.held:
         return None
     return Condition(type=ConditionType.REMEDIATION_HELD, status=True, reason=facts.held_reason, message=facts.held)
+
+
+def _limited(facts: Facts) -> Condition | None:
+    """What this engine cannot show, or is not asked for; the gravest gives the reason."""
+    found = limits(facts.worker.engine, facts.worker.watchdog)
+    if not found:
+        return None
+    message = "; ".join(limit.message for limit in found)
+    return Condition(type=ConditionType.LIMITED, status=True, reason=found[0].reason.value, message=message)
 
 
 def dated(

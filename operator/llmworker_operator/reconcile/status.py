@@ -34,7 +34,10 @@ RESTART_REMEDY = (
     "and a restartMethod that fits"
 )
 
-TOLD = frozenset({ConditionType.STALLED.value, ConditionType.DEGRADED.value, ConditionType.REMEDIATION_HELD.value})
+TOLD = frozenset({ConditionType.STALLED, ConditionType.DEGRADED, ConditionType.REMEDIATION_HELD, ConditionType.LIMITED})
+
+SAID_IN_WORDS = frozenset({ConditionType.LIMITED})
+"""The message changes with the spec only, and so each change of it is news."""
 
 
 def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: UpdateDecision) -> Facts:
@@ -120,18 +123,22 @@ class Transition:
 
 
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Transition]:
-    """By status and reason; numbers in a message change all the time."""
-    old = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
+    """By status and reason; numbers in most messages change all the time."""
+    old = {c["type"]: c for c in before.get("conditions") or ()}
     new = {c["type"]: c for c in after["conditions"]}
     changed = [
         Transition(type=kind, status=c["status"], reason=c["reason"], message=c["message"])
         for kind, c in new.items()
-        if old.get(kind) != (c["status"], c["reason"])
+        if kind not in old or any(old[kind][key] != c[key] for key in _telling(kind))
     ]
     gone = [
         Transition(type=kind, status="absent", reason="Over", message="") for kind in sorted(old.keys() - new.keys())
     ]
     return changed + gone
+
+
+def _telling(kind: str) -> tuple[str, ...]:
+    return ("status", "reason", "message") if kind in SAID_IN_WORDS else ("status", "reason")
 
 
 def _say(context: Context, worker: Worker | UnreadableWorker, change: Transition) -> None:

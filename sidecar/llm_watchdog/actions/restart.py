@@ -64,7 +64,7 @@ class InPlaceRestart:
             answered, why = orders.answer(self._journal_dir)
             if answered == order.id:
                 state = OrderState.REFUSED if why else OrderState.HONOURED
-                return OrderAnswer(state=state, message=why)
+                return OrderAnswer(state=state, message=f"refused: {why}" if why else "")
             return OrderAnswer(state=OrderState.PENDING if self._given == order.id else OrderState.ABSENT)
         return OrderAnswer(state=OrderState.PENDING if order.id in self._requested() else OrderState.ABSENT)
 

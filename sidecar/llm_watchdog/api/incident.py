@@ -56,7 +56,7 @@ class Evidence:
 
     at: datetime
     kind: str
-    """`Canary`, `Metrics`, `Health`, `Load`, `Sockets` or `State`."""
+    """`Canary`, `Check`, `Metrics`, `Health`, `Load`, `Sockets` or `State`."""
     message: str
 
 

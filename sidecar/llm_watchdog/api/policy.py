@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from llm_watchdog.api.reasons import FaultClass, Mode, RestartMethod, Rung
 from llm_watchdog.api.seconds import Seconds
@@ -44,6 +45,10 @@ class ProbeCost(StrEnum):
     METERED = "Metered"
 
 
+METERED_BY_DEFAULT: Final = frozenset({EngineType.DBGPT, EngineType.LAZYLLM, EngineType.CHATCHAT})
+"""These stand in front of somebody's API as often as of a model of their own, and do not tell which."""
+
+
 class RestartMethodChoice(StrEnum):
     """`spec.watchdog.remediation.restartMethod`."""
 
@@ -58,7 +63,8 @@ class EngineTarget:
 
     type: EngineType
     task: EngineTask = EngineTask.GENERATE
-    probe_cost: ProbeCost = ProbeCost.FREE
+    probe_cost: ProbeCost | None = None
+    """Unset: `Metered` for the types in `METERED_BY_DEFAULT`, else `Free`."""
     port: int = 8000
     model: str | None = None
     concurrency: int | None = None
@@ -66,6 +72,13 @@ class EngineTarget:
     """The route that generates, where the dialect has no standard one (`lazyllm`)."""
     text_field: str | None = None
     """The field of that route's JSON request that takes the prompt."""
+
+    @property
+    def metered(self) -> bool:
+        """Passive first: a canary is sent on suspicion only, within `checks.tokensPerDay`."""
+        if self.probe_cost is None:
+            return self.type in METERED_BY_DEFAULT
+        return self.probe_cost is ProbeCost.METERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

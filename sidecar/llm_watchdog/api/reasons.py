@@ -263,4 +263,6 @@ class RestartMethod(StrEnum):
 
     ALL_CONTAINERS = "AllContainers"
     LIVENESS_PROBE = "LivenessProbe"
+    COMMAND = "Command"
+    """Standalone only: a command that the user named."""
     UNAVAILABLE = "Unavailable"

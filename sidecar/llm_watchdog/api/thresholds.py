@@ -132,11 +132,14 @@ class DetectorsPolicy:
 
 
 class Switch(StrEnum):
-    """Of a check that is unsafe beside some engines: `Auto` leaves it to the dialect."""
+    """Of a check that is unsafe beside some engines: `Auto` leaves it to the dialect.
+
+    Not `On` and `Off`: unquoted, YAML 1.1 reads them as booleans, and so does kubectl.
+    """
 
     AUTO = "Auto"
-    ON = "On"
-    OFF = "Off"
+    ON = "Enabled"
+    OFF = "Disabled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

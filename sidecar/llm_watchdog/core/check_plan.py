@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.policy import EngineTarget, EngineTask, ProbeCost
+from llm_watchdog.api.policy import EngineTarget, EngineTask
 from llm_watchdog.api.thresholds import ChecksPolicy, Switch
+from llm_watchdog.core.alone import Company, company
 from llm_watchdog.core.baseline import RUNS
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckKind
-from llm_watchdog.core.company import Company, company
 from llm_watchdog.core.complaints import conclusive
+from llm_watchdog.core.residence import may_not_be_asked, why_no_canary
 
 if TYPE_CHECKING:
     from llm_watchdog.core.window import Window
@@ -53,7 +54,7 @@ def impossible(kind: CheckKind, setting: Setting) -> str:
     unsafe = not setting.pair_is_safe and switch is Switch.AUTO and kind is CheckKind.CROSS_TALK
     reasons = {
         f"task {setting.target.task.value} allows no generation": setting.target.task is not EngineTask.GENERATE,
-        "each token is billed": setting.target.probe_cost is ProbeCost.METERED,
+        "each token is billed": setting.target.metered,
         "switched off": switch is Switch.OFF,
         "the prefix cache cannot be bypassed for one request": kind is CheckKind.CACHE_PAIR and not setting.cold,
         "the number of slots is not known: set spec.engine.concurrency": kind is CheckKind.SLOTS and not setting.slots,
@@ -102,9 +103,7 @@ def _newest(kind: CheckKind, window: Window, now: float) -> str:
 
 
 def _may_ask(window: Window) -> bool:
-    if not window.answered or window.asleep:
-        return False
-    if any(status.reading is not None and status.reading.unloaded for status in window.status[-1:]):
+    if not window.answered or may_not_be_asked(window) or why_no_canary(window):
         return False
     newest = next((c for c in reversed(window.canaries) if c.outcome not in NO_EVIDENCE_OUTCOMES), None)
     return newest is not None and newest.outcome is CanaryOutcome.SUCCEEDED

@@ -1,54 +1,54 @@
-"""Is anybody but the watchdog being served? Active checks are made alone, and what is not readable counts as busy."""
+"""Who else was being served at a moment, by the sockets and by the engine's own gauges."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from llm_watchdog.core.connections import Traffic
     from llm_watchdog.core.window import Window
 
-SAMPLES_MIN: Final = 3
-"""A stream that began before the first sample shows its movement in the third one, a second each."""
-ASKED_SECONDS: Final = 2.0
-"""A request may be answered between two samples. A scrape of the metrics page looks alike, and is soon over."""
+RECENT_TRAFFIC_SECONDS: Final = 5.0
+"""User bytes that moved this shortly before a moment belong to it."""
+ADMISSION_GRACE_SECONDS: Final = 1.0
+"""A request that arrives this shortly after the first silent canary may still have come before the silence did."""
+
+COUNTED_MAX: Final = 1e6
+"""More requests than any gauge can mean."""
 
 
-class Company(StrEnum):
-    """Who is being served beside us."""
-
-    ALONE = "Alone"
-    SERVED = "Served"
-    UNREADABLE = "Unreadable"
-    UNKNOWN = "Unknown"
-    """Not looked at for long enough."""
-
-
-def company(window: Window, quiet_for: float, now: float) -> Company:
-    """Alone: nobody is being served, and nobody was for `quiet_for` seconds."""
-    recent = window.traffic[-SAMPLES_MIN:]
-    recent += tuple(t for t in window.traffic[:-SAMPLES_MIN] if t.at > now - quiet_for)
-    if any(not sample.readable for sample in recent):
-        return Company.UNREADABLE
-    asked = any(sample.asked and sample.at > now - ASKED_SECONDS for sample in recent)
-    if asked or any(map(_serves, recent)) or _counted(window, quiet_for, now):
-        return Company.SERVED
-    return Company.ALONE if len(recent) >= SAMPLES_MIN else Company.UNKNOWN
-
-
-def joined(window: Window, since: float) -> bool:
-    """Somebody came, or can no longer be seen, after `since`."""
-    return any(t.at > since and (not t.readable or t.asked or _serves(t)) for t in window.traffic)
-
-
-def _serves(sample: Traffic) -> bool:
-    return bool(sample.streaming or sample.outstanding)
-
-
-def _counted(window: Window, quiet_for: float, now: float) -> bool:
-    """The engine's own gauges show requests that are not ours."""
-    page = next((page for page in reversed(window.metrics) if page.reading is not None), None)
-    if page is None or page.reading is None or page.at <= now - quiet_for:
+def was_alone(window: Window, moment: float) -> bool:
+    """Nobody but the watchdog was being served at that moment; not readable counts as somebody."""
+    if _counted(window, moment) > 0:
         return False
-    return (page.reading.running or 0) + (page.reading.waiting or 0) > page.own_canaries
+    settled = moment - RECENT_TRAFFIC_SECONDS
+    if window.last_passed_at is not None and window.last_passed_at <= moment:
+        # A canary that began after a request and got its tokens shows that the request did not silence the engine.
+        settled = window.last_passed_at
+    recent = moment - RECENT_TRAFFIC_SECONDS
+    samples = [t for t in window.traffic if t.at > min(settled, recent) and t.since < moment + ADMISSION_GRACE_SECONDS]
+    if not samples or samples[-1].outstanding or samples[-1].at < moment - RECENT_TRAFFIC_SECONDS:
+        return False
+    return all(
+        sample.readable and not (sample.asked and sample.at > settled) and not (sample.streaming and sample.at > recent)
+        for sample in samples
+    )
+
+
+def company_at(window: Window, moment: float) -> int | None:
+    """How many requests of others were being served; None where it cannot be read."""
+    before = next((t for t in reversed(window.traffic) if t.at <= moment), None)
+    if before is None or not before.readable or before.at < moment - RECENT_TRAFFIC_SECONDS:
+        return None
+    return max(before.outstanding, int(_counted(window, moment)))
+
+
+def _counted(window: Window, moment: float) -> float:
+    """Requests that the engine's own gauges showed beside our canary."""
+    newest = next(
+        (p for p in reversed(window.metrics) if p.at <= moment + ADMISSION_GRACE_SECONDS and p.reading is not None),
+        None,
+    )
+    if newest is None or newest.reading is None:
+        return 0.0
+    counted = (newest.reading.running or 0) + (newest.reading.waiting or 0)
+    return min(counted - newest.own_canaries, COUNTED_MAX) if counted > newest.own_canaries else 0.0

@@ -13,7 +13,7 @@ class Sign:
 
     at: float
     kind: str
-    """`Canary`, `Check`, `Metrics`, `Health`, `Load`, `Sockets` or `State`."""
+    """`Canary`, `Metrics`, `Health`, `Load`, `Sockets`, `State` or `Status`."""
     message: str
 
 
@@ -42,7 +42,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The state of the replica now. `findings` is empty unless the state is `Suspect` or `Faulty`."""
+    """The state of the replica now.
+
+    `findings` is empty unless the state is `Suspect` or `Faulty`. Beside them `unknown` may say that it sleeps.
+    """
 
     state: VerdictState
     at: float
@@ -53,3 +56,11 @@ class Verdict:
     """Monotonic seconds of the last positive sign of health (a token for a canary, progress on users' streams)."""
     last_canary_passed_at: float | None = None
     """Begin of the newest canary that got its tokens: proof must have begun after the step it proves."""
+    started_over_at: float | None = None
+    """When what was known of an earlier engine became void: another process, or one that loads, pauses or drains."""
+
+    @property
+    def is_well(self) -> bool:
+        """Healthy, or suspected of nothing that has consequences."""
+        alerts = self.state is VerdictState.SUSPECT and not any(finding.moves for finding in self.findings)
+        return alerts or self.state is VerdictState.HEALTHY

@@ -11,7 +11,7 @@ from llm_watchdog.core.canaries import (
     CanaryObservation,
     CanaryOutcome,
 )
-from llm_watchdog.core.silence import was_alone
+from llm_watchdog.core.company import was_alone
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.complaints import judged
 from llm_watchdog.core.connections import fold
+from llm_watchdog.core.deadlines import measured
 from llm_watchdog.core.observations import (
     AnswerKind,
     Beat,
@@ -24,6 +25,7 @@ from llm_watchdog.core.observations import (
     StatusObservation,
 )
 from llm_watchdog.core.progress import has_progressed
+from llm_watchdog.core.spells import after_page, after_traffic
 from llm_watchdog.core.window import BEAT_GAP_SECONDS, Span, Window
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ OTHERS_MAX: Final = 64
 CHECKS_MAX: Final = 32
 SHAPES_MAX: Final = 8
 PROCESS_START_TOLERANCE_SECONDS: Final = 1.0
+UNAVAILABLE: Final = 503
+STILL_SECONDS: Final = 5.0
+"""Life shows within this on the pages and sockets of a busy engine that turns canaries away."""
 
 
 def observe(window: Window, observation: Observation) -> Window:
@@ -63,21 +68,48 @@ def _add(_observation: object, window: Window) -> Window:
 def _(canary: CanaryObservation, window: Window) -> Window:
     if canary.outcome is CanaryOutcome.REFUSED:
         window = _refused(window, canary.finished_at or canary.started_at)
+    elif _is_unavailable(window, canary):
+        window = window.restarted("completions and the health endpoint answer 503: it loads, pauses or drains")
     others = tuple(known for known in window.canaries if known.id != canary.id)
     window = replace(window, canaries=(*others, canary)[-CANARIES_MAX:])
     if canary.tokens <= 0 or canary.last_token_at is None:
         return window
     if not window.answered:
-        window = replace(window, answered=True, answered_at=canary.last_token_at)
-    window = replace(window.alive(canary.last_token_at), asleep_by_state=False, asleep_by_metrics=False)
+        window = replace(window, answered_at=canary.last_token_at)
+    window = _awake(window.alive(canary.last_token_at))
     return _passed(window, canary) if canary.outcome is CanaryOutcome.SUCCEEDED else window
+
+
+def _awake(window: Window) -> Window:
+    """It generates, whatever else it says."""
+    return replace(
+        window,
+        answered=True,
+        asleep_by_state=False,
+        asleep_by_metrics=False,
+        asleep_since=None,
+        woke_at=None,
+        wake_failed_at=None,
+        unloaded=False,
+    )
 
 
 def _passed(window: Window, canary: CanaryObservation) -> Window:
     shapes = window.warm_shapes if len(window.warm_shapes) >= SHAPES_MAX else window.warm_shapes | {canary.shape}
     before = window.last_passed_at
     at = canary.started_at if before is None else max(before, canary.started_at)
-    return replace(window, warm_shapes=shapes, last_passed_at=at)
+    return replace(window, warm_shapes=shapes, last_passed_at=at, lengths=measured(window.lengths, canary))
+
+
+def _is_unavailable(window: Window, canary: CanaryObservation) -> bool:
+    """Somebody else loads, pauses or drains it: 503 for canaries and for health checks, and no life beside them."""
+    before = window.canaries[-1] if window.canaries else None
+    health = window.health[-1] if window.health else None
+    if not window.answered or before is None or health is None or canary.outcome is CanaryOutcome.IN_PROGRESS:
+        return False
+    life = window.last_life_at
+    still = life is None or min(health.at, canary.started_at) - life >= STILL_SECONDS
+    return still and canary.http_status == before.http_status == health.http_status == UNAVAILABLE
 
 
 @_add.register
@@ -90,10 +122,21 @@ def _(page: MetricsObservation, window: Window) -> Window:
             window = window.restarted("the engine's process start time changed")
         elif has_progressed(before.reading, page.reading):
             window = window.alive(before.at)
+    spells = after_page(window.spells, before if window.metrics else None, page, window.canaries, window.checks)
+    window = _wake_noted(replace(window, spells=spells), before, page)
     window = replace(window, metrics=_append(window.metrics, page, OTHERS_MAX))
     if page.reading is None or page.reading.asleep is None:
         return window
-    return window.with_sleep(by_state=window.asleep_by_state, by_metrics=page.reading.asleep)
+    return window.with_sleep(by_state=window.asleep_by_state, by_metrics=page.reading.asleep, at=page.at)
+
+
+def _wake_noted(window: Window, before: MetricsObservation | None, page: MetricsObservation) -> Window:
+    """An error was the answer to a wake, whoever asked for it."""
+    if before is None or before.reading is None or page.reading is None or page.reading.wake_errors is None:
+        return window
+    # The counter's line appears with the first error.
+    failed = page.reading.wake_errors > (before.reading.wake_errors or 0.0)
+    return replace(window, wake_failed_at=page.at) if failed else window
 
 
 @_add.register
@@ -115,14 +158,19 @@ def _(state: StateObservation, window: Window) -> Window:
         return window
     # An engine that says that it is awake knows it better than its metrics page of some seconds ago.
     by_metrics = window.asleep_by_metrics and state.asleep is None
-    return window.with_sleep(by_state=bool(state.asleep or state.paused), by_metrics=by_metrics)
+    return window.with_sleep(by_state=bool(state.asleep or state.paused), by_metrics=by_metrics, at=state.at)
 
 
 @_add.register
 def _(status: StatusObservation, window: Window) -> Window:
     if status.kind is AnswerKind.REFUSED:
         window = _refused(window, status.at)
-    return replace(window, status=_append(window.status, status, OTHERS_MAX))
+    window = replace(window, status=_append(window.status, status, OTHERS_MAX))
+    unloaded = None if status.reading is None else status.reading.unloaded
+    if unloaded is None or unloaded == window.unloaded:
+        return window
+    # Its next answer waits for a load, which may take minutes: it starts anew.
+    return replace(window.cold(), unloaded=unloaded, starting_since=status.at)
 
 
 @_add.register
@@ -141,7 +189,8 @@ def _(seen: SocketsObservation, window: Window) -> Window:
             window = window.restarted("another process listens on the engine's port")
         window = replace(window, listeners=seen.listeners)
     ledger, traffic = fold(window.ledger, seen)
-    window = replace(window, ledger=ledger, traffic=_append(window.traffic, traffic, TRAFFIC_MAX))
+    spells = after_traffic(window.spells, ledger, traffic.since, traffic.at)
+    window = replace(window, ledger=ledger, spells=spells, traffic=_append(window.traffic, traffic, TRAFFIC_MAX))
     return window.alive(traffic.since) if traffic.streaming else window
 
 
@@ -158,7 +207,8 @@ def _refused(window: Window, at: float) -> Window:
     """Nobody listens: whatever comes next is another process."""
     known = window.answered or bool(window.canaries)
     window = window.restarted("nobody listened on the engine's port") if known else window
-    return replace(window, refused_at=at)
+    # The next listener is no other process than the one that is being asked from here on.
+    return replace(window, refused_at=at, listeners=frozenset())
 
 
 def _append(history: tuple[T, ...], item: T, limit: int) -> tuple[T, ...]:

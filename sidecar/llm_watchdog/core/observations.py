@@ -24,7 +24,7 @@ class AnswerKind(StrEnum):
     UNREADABLE = "Unreadable"
     """Answered with something that is not what was asked for."""
     GATED = "Gated"
-    """The engine does not offer this endpoint (404, 403, 405)."""
+    """The engine does not offer this endpoint (404, 403, 405, 501)."""
     NOT_SENT = "NotSent"
 
 
@@ -51,6 +51,8 @@ class MetricsReading:
     first_token_sum: float | None = None
     """Seconds, of all requests."""
     first_token_count: float | None = None
+    wake_errors: float | None = None
+    """Wake requests, by whomever, that the engine answered with 5xx."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,13 @@ class StatusReading:
     progress: float | None = None
     """A number that changes with each step of any busy slot."""
     unloaded: bool | None = None
-    """No model is in memory; a request would load it."""
+    """The model is not in memory; a request would load it."""
+    loaded: tuple[str, ...] | None = None
+    """Names of the models in memory, where it tells them."""
+    no_canary: str = ""
+    """Why no canary may be sent to an engine that runs like this; empty: one may."""
+    abandoned_stay: bool = False
+    """A request whose client gave up stays in the queue for ever where slots have leaked (FastChat)."""
     leaving: str = ""
     """A state that should pass within seconds, in the engine's words (ollama: `Stopping...`)."""
 
@@ -121,6 +129,8 @@ class StatusObservation:
     reading: StatusReading | None = None
     seconds: float = 0.0
     http_status: int | None = None
+    takes_slot: bool = False
+    """The call waits for a free slot, as a generation would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from llm_watchdog.api.incident import EVIDENCE_MAX, Evidence, Step
+from llm_watchdog.api.incident import EVIDENCE_MAX, Evidence
 from llm_watchdog.api.reasons import (
     GrantableStep,
     Mode,
@@ -91,20 +91,11 @@ def _begin(case: Case, situation: Situation) -> Case:
 
 
 def _describe(case: Case, situation: Situation) -> Case:
-    """Observe: write down what would have been done, once."""
+    """Observe: write down the step that would begin now, once."""
     if case.was_observed or not situation.faulty(case.fault):
         return case
-    dry = [
-        Step(
-            step=rung,
-            started_at=situation.now,
-            finished_at=situation.now,
-            outcome=StepOutcome.DRY_RUN,
-            proof="mode is Observe: this rung would have come next unless the one before it had helped",
-        )
-        for rung in case.ladder
-    ]
-    return case.with_status(steps=[*case.status.steps, *dry])
+    why = "mode is Observe: this step would begin now"
+    return case.begin_step(case.next_rung, situation.now).judge_step(StepOutcome.DRY_RUN, why, situation.now)
 
 
 def begin_rung(case: Case, situation: Situation) -> Case:

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llm_watchdog.api.incident import Incident
-    from llm_watchdog.core.situation import Situation
+    from llm_watchdog.core.situation import OrderAnswer, Situation
 
 UNREACHABLE_FOR: Final = timedelta(seconds=30)
 """Invariant 4: how long the API server must have been gone before a replica helps itself, jitter not counted."""
 
 NEW_ENGINE_WITHIN: Final = timedelta(seconds=30)
 """An engine that is still the old one after this long was not restarted. In place it takes about 3 s."""
+
+ACCEPTED_FOR: Final = timedelta(seconds=100)
+"""The same after a command accepted the restart: systemd, for one, gives a process 90 s to end before it kills it."""
+
+
+_REFUSALS: Final = {OrderState.REFUSED: StepOutcome.FAILED, OrderState.TIMED_OUT: StepOutcome.TIMED_OUT}
 
 
 def await_grant(case: Case, situation: Situation) -> Decision:
@@ -39,7 +45,7 @@ def await_grant(case: Case, situation: Situation) -> Decision:
 
 def _await_leave(case: Case, situation: Situation) -> Case:
     if case.left:
-        return _watch_again(case)
+        return watch_again(case)
     granted = _granted(case, GrantableStep.LEAVE_ROTATION, situation)
     return _claim(case, granted) if granted and situation.finding(case.fault) is not None else case
 
@@ -75,7 +81,7 @@ def act(case: Case, situation: Situation) -> Decision:
         return Decision(case=close_untouched(undone, situation))
     if situation.modes.of(case.fault) is Mode.OBSERVE:
         undone = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
-        return Decision(case=_watch_again(undone))
+        return Decision(case=watch_again(undone))
     if case.ungranted and not _may_help_itself(case, situation):
         return Decision(case=_unclaimed(replace(case, ungranted=False)))
     method = situation.restart_method
@@ -110,9 +116,13 @@ def await_new_engine(case: Case, situation: Situation) -> Decision:
         return Decision(case=replace(case, stage=Stage.CLAIMED))
     refused = situation.refused_at is not None and situation.refused_at > order.at
     if engine_is_new(case.engine or EngineMark(), situation.engine, refused_since=refused):
-        ended = case.finish_step(now).with_status(phase=Phase.VERIFYING)
-        return Decision(case=replace(ended, stage=Stage.VERIFYING, restarted=True))
+        return Decision(case=_restarted(case, now))
     return Decision(case=_unanswered(case, order, situation))
+
+
+def _restarted(case: Case, now: datetime) -> Case:
+    ended = case.finish_step(now).with_status(phase=Phase.VERIFYING)
+    return replace(ended, stage=Stage.VERIFYING, restarted=True)
 
 
 def _unanswered(case: Case, order: Order, situation: Situation) -> Case:
@@ -122,12 +132,30 @@ def _unanswered(case: Case, order: Order, situation: Situation) -> Case:
         return case
     if answer.state is OrderState.ABSENT:
         return replace(case, stage=Stage.CLAIMED, order=None)
-    if answer.state is OrderState.REFUSED:
-        return _failed(case, f"refused: {answer.message}", situation)
+    if answer.state in _REFUSALS:
+        return _failed(case, answer.message, situation, _REFUSALS[answer.state])
+    if order.method is RestartMethod.COMMAND:
+        return _commanded(case, order, answer, situation)
     if situation.now - max(order.at, situation.process_started_at) >= NEW_ENGINE_WITHIN:
         why = f"the engine is still the same one {(situation.now - order.at).total_seconds():.0f} s after the order"
         return _failed(case, why, situation)
     return case
+
+
+def _commanded(case: Case, order: Order, answer: OrderAnswer, situation: Situation) -> Case:
+    """A command has its own time-out, and once it has accepted, the old engine may take its time to end.
+
+    Whoever listens after nobody did is a new engine; where the port cannot be looked at, the canary has to tell.
+    """
+    if answer.state is OrderState.PENDING:
+        return case
+    if not situation.engine.listener:
+        return _restarted(case, situation.now)
+    waited = situation.now - (answer.at or max(order.at, situation.process_started_at))
+    if waited < min(ACCEPTED_FOR, timedelta(seconds=situation.policy.remediation.startup_timeout)):
+        return case
+    why = f"the same engine still listens {waited.total_seconds():.0f} s after the command accepted the restart"
+    return _failed(case, why, situation)
 
 
 def _may_help_itself(case: Case, situation: Situation) -> bool:
@@ -157,7 +185,7 @@ def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
         return close_untouched(case, situation)
     if situation.modes.of(case.fault) is Mode.OBSERVE:
-        return _watch_again(case)
+        return watch_again(case)
     if case.status.requested_step is GrantableStep.RESTART and situation.restart_method is RestartMethod.UNAVAILABLE:
         return begin_rung(case, situation)
     return None
@@ -186,7 +214,8 @@ def _unclaimed(case: Case) -> Case:
     return ask(case.drop_step() if step is GrantableStep.RESTART else case, step)
 
 
-def _watch_again(case: Case) -> Case:
+def watch_again(case: Case) -> Case:
+    """Nothing is asked for any more."""
     return replace(case, stage=Stage.WATCHING).with_status(phase=Phase.OPEN, requested_step=None)
 
 
@@ -196,9 +225,9 @@ def _passed_over(case: Case, situation: Situation) -> Case:
     return begin_rung(replace(judged, rung=case.rung + 1), situation)
 
 
-def _failed(case: Case, why: str, situation: Situation) -> Case:
+def _failed(case: Case, why: str, situation: Situation, outcome: StepOutcome = StepOutcome.FAILED) -> Case:
     """The rung did nothing. Whether the next one is due, the verdict says."""
-    judged = case.judge_step(StepOutcome.FAILED, why, situation.now).with_status(phase=Phase.VERIFYING)
+    judged = case.judge_step(outcome, why, situation.now).with_status(phase=Phase.VERIFYING)
     return replace(judged, stage=Stage.VERIFYING)
 
 

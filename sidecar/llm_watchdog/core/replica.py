@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, IncidentStatus, WorkerRef
 from llm_watchdog.api.names import incident_name
-from llm_watchdog.api.reasons import Outcome, Phase
+from llm_watchdog.api.reasons import FaultClass, GrantableStep, Outcome, Phase
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
+from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
-from llm_watchdog.core.remediation_restart import act, adopt, await_grant, await_new_engine, claim, quarantine_along
-from llm_watchdog.core.rotation import Rotation, clear_engine, rotation
+from llm_watchdog.core.remediation_restart import (
+    act,
+    adopt,
+    await_grant,
+    await_new_engine,
+    claim,
+    quarantine_along,
+    watch_again,
+)
+from llm_watchdog.core.rotation import Rotation, advised, clear_engine, doubt, rotation
 from llm_watchdog.core.situation import Modes
 
 if TYPE_CHECKING:
@@ -50,12 +59,16 @@ class Replica:
     """A canary that began after `engine_since` has passed."""
     waking: bool = False
     """It slept since it was last cleared."""
+    doubted: FaultClass | None = None
+    """Out of rotation on suspicion of this, until a sign of health."""
     last_restart_at: datetime | None = None
     quarantine: Quarantine | None = None
     baseline: Baseline = field(default_factory=Baseline)
     """What its output is like when it is well."""
     modes: Modes | None = None
     """As last read from the worker."""
+    meter: Meter = field(default_factory=Meter)
+    """A watchdog that starts again has not got its tokens back."""
 
     @property
     def open_cases(self) -> list[Case]:
@@ -70,6 +83,8 @@ class Pass:
 
     replica: Replica
     rotation: Rotation
+    advised: Rotation
+    """What it would be if the mode were Enforce."""
     restart: Order | None = None
 
 
@@ -77,14 +92,19 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     """One pass over everything."""
     if replica.baseline != situation.baseline:
         replica = replace(replica, baseline=situation.baseline)
-    replica = clear_engine(_release(replica, situation), situation)
+    replica = doubt(clear_engine(_release(replica, situation), situation), situation)
     if replica.quarantine is None:
         replica = _open_cases(replica, situation)
     decided, restart = _advance_all(replica, situation)
     replica = _quarantine(replace(replica, cases=decided), situation)
     if restart is not None:
         replica = replace(replica, last_restart_at=situation.now)
-    return Pass(replica=replica, rotation=rotation(replica, situation), restart=restart)
+    return Pass(
+        replica=replica,
+        rotation=rotation(replica, situation),
+        advised=advised(replica, situation),
+        restart=restart,
+    )
 
 
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
@@ -105,7 +125,7 @@ def advance(case: Case, situation: Situation) -> Decision:
 
 def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], Order | None]:
     """One ladder at a time: only the first of the open cases may climb, the others may only heal."""
-    lead = next(iter(replica.open_cases), None)
+    lead = min(replica.open_cases, key=lambda case: (not _climbs(case), not situation.faulty(case.fault)), default=None)
     advanced: list[Case] = []
     restart: Order | None = None
     for case in replica.cases:
@@ -113,12 +133,20 @@ def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], Or
         if case is lead:
             decision = advance(looked, situation)
             looked, restart = decision.case, decision.restart
-        elif not case.closed and not situation.verdict.findings:
+        elif not case.closed and situation.verdict.is_well:
             looked = watch(looked, situation).case
+        elif not case.closed and looked.stage is Stage.AWAITING:
+            looked = watch_again(looked)
         if restart is not None and case is lead and (finding := situation.finding(case.fault)) is not None:
             looked = more_evidence(looked, finding, situation)
         advanced.append(_revised(case, looked))
     return advanced, restart
+
+
+def _climbs(case: Case) -> bool:
+    """It is on its ladder. One that only asks to leave rotation makes way for a graver one."""
+    asks_to_leave = case.stage is Stage.AWAITING and case.status.requested_step is GrantableStep.LEAVE_ROTATION
+    return case.stage is not Stage.WATCHING and not asks_to_leave
 
 
 def _revised(before: Case, after: Case) -> Case:
@@ -129,7 +157,7 @@ def _revised(before: Case, after: Case) -> Case:
 def _open_cases(replica: Replica, situation: Situation) -> Replica:
     known = {case.fault for case in replica.cases if not case.closed}
     for finding in situation.verdict.findings:
-        if finding.moves and finding.fault not in known:
+        if finding.incident and finding.fault not in known:
             replica = _open(replica, finding, situation)
     return replica
 

@@ -7,7 +7,8 @@ it may serve. A watchdog that merely restarted finds its engine cleared already 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import Mode, RotationReason, UnknownReason
 from llm_watchdog.core.case import EngineMark, same_engine
@@ -15,6 +16,14 @@ from llm_watchdog.core.case import EngineMark, same_engine
 if TYPE_CHECKING:
     from llm_watchdog.core.replica import Replica
     from llm_watchdog.core.situation import Situation
+
+SLACK: Final = timedelta(milliseconds=5)
+"""The same monotonic instant, converted to the wall clock at two instants."""
+
+_NO_PROOF_TO_COME: Final = frozenset(
+    {UnknownReason.NO_CANARY, UnknownReason.UNLOADED, UnknownReason.TOKENS_SPENT, UnknownReason.ASLEEP}
+)
+"""A check that cannot be made holds nothing out of rotation. (Asleep is out for that very reason.)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +39,9 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
     """Note which engine this is, since when, and whether a canary that began since then has passed."""
     known, seen = replica.engine, situation.engine
     if seen != EngineMark():
-        if known is not None and same_engine(known, seen) is not False:
+        # Nobody listened then: whoever answers since is this engine, also before its socket is seen for the first time.
+        came_up = known is not None and known.listener == 0 and bool(seen.listener)
+        if known is not None and (came_up or same_engine(known, seen) is not False):
             merged = EngineMark(
                 container_id=seen.container_id or known.container_id,
                 listener=known.listener if seen.listener is None else seen.listener,
@@ -38,13 +49,33 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
             replica = replace(replica, engine=merged)
         else:
             replica = replace(replica, engine=seen, engine_since=situation.now, cleared=False)
+    replica = _started_over(replica, situation)
     if situation.verdict.unknown is UnknownReason.ASLEEP:
         # Right answers before a sleep say nothing about those after it (vllm#29341, vllm#17103).
         asleep = replace(replica, cleared=False, waking=True, engine_since=situation.now)
         return replica if replica.waking else asleep
     since = replica.engine_since or situation.process_started_at
-    proved = situation.verdict.unknown is UnknownReason.NO_CANARY or situation.proved_after(since) is not None
+    proved = situation.verdict.unknown in _NO_PROOF_TO_COME or situation.proved_after(since) is not None
     return replace(replica, cleared=True, waking=False) if proved else replica
+
+
+def _started_over(replica: Replica, situation: Situation) -> Replica:
+    """What the sockets cannot show: a load or a drain in the same process, or another process on another host."""
+    over = situation.verdict.started_over_at
+    at = None if over is None else situation.when(over)
+    since = replica.engine_since or situation.process_started_at
+    if at is None or at <= since + SLACK:
+        return replica
+    return replace(replica, engine_since=at, cleared=False)
+
+
+def doubt(replica: Replica, situation: Situation) -> Replica:
+    """On suspicion a silent replica leaves at once, with no incident yet; the first sign of health brings it back."""
+    suspected = situation.suspected()
+    if suspected is not None:
+        return replica if replica.doubted is suspected else replace(replica, doubted=suspected)
+    over = situation.verdict.is_well or situation.verdict.unknown in _NO_PROOF_TO_COME
+    return replace(replica, doubted=None) if over and replica.doubted is not None else replica
 
 
 def rotation(replica: Replica, situation: Situation) -> Rotation:
@@ -54,6 +85,19 @@ def rotation(replica: Replica, situation: Situation) -> Rotation:
         return ordered
     if situation.modes.mode is Mode.OBSERVE:
         return _in("mode Observe: stays in rotation whatever is found")
+    return _out_by_evidence(replica, situation) or _in("its canary passed")
+
+
+def advised(replica: Replica, situation: Situation) -> Rotation:
+    """The same, and under Observe what it would be under Enforce, where an open incident costs rotation."""
+    if situation.modes.mode is not Mode.OBSERVE:
+        return rotation(replica, situation)
+    ordered = _out_by_order(replica, situation)
+    if ordered is not None:
+        return ordered
+    faulty = next(iter(replica.open_cases), None)
+    if faulty is not None:
+        return _out(RotationReason.FAULTY, f"{faulty.fault}: {faulty.status.reason}")
     return _out_by_evidence(replica, situation) or _in("its canary passed")
 
 
@@ -72,6 +116,8 @@ def _out_by_evidence(replica: Replica, situation: Situation) -> Rotation | None:
         return _out(RotationReason.FAULTY, f"{leaving.fault}: {leaving.status.reason}")
     if situation.verdict.unknown is UnknownReason.ASLEEP:
         return _out(RotationReason.ASLEEP, situation.verdict.message)
+    if replica.doubted is not None:
+        return _out(RotationReason.FAULTY, f"suspected of {replica.doubted}: {situation.verdict.message}")
     if not replica.cleared:
         why = situation.unchecked or situation.verdict.message or "none has been sent yet"
         if replica.waking:

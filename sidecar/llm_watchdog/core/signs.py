@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         LoadObservation,
         MetricsObservation,
         StateObservation,
+        StatusObservation,
     )
     from llm_watchdog.core.window import Window
 
@@ -31,6 +32,7 @@ def signs(window: Window, canaries: Iterable[CanaryObservation], now: float) -> 
     found += [_load(entry) for entry in window.loads[-1:] if entry.requests is not None]
     found += [_traffic(entry) for entry in window.traffic[-1:]]
     found += [_state(entry) for entry in window.states[-1:]]
+    found += [_status(entry) for entry in window.status[-1:]]
     return tuple(sorted(found, key=lambda sign: sign.at))
 
 
@@ -84,3 +86,13 @@ def _state(state: StateObservation) -> Sign:
         f"{name} {value}" for name, value in (("asleep", state.asleep), ("paused", state.paused)) if value is not None
     ]
     return Sign(at=state.at, kind="State", message=", ".join(said) or state.kind.value)
+
+
+def _status(status: StatusObservation) -> Sign:
+    reading = status.reading
+    if reading is None:
+        return Sign(at=status.at, kind="Status", message=f"{status.name}: {status.kind.value} {status.seconds:.1f} s")
+    numbers = (("busy", reading.busy), ("slots", reading.slots), ("waiting", reading.waiting))
+    said = [f"{name} {value}" for name, value in numbers if value is not None]
+    said += [reading.leaving] if reading.leaving else []
+    return Sign(at=status.at, kind="Status", message=f"{status.name}: {', '.join(said) or status.kind.value}")

@@ -11,6 +11,7 @@ from llm_watchdog.core.canaries import (
     CanaryObservation,
     CanaryOutcome,
 )
+from llm_watchdog.core.company import company_at, was_alone
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
     from llm_watchdog.core.window import Window
 
-RECENT_TRAFFIC_SECONDS: Final = 5.0
-"""User bytes that moved this shortly before the silence belong to it."""
-ADMISSION_GRACE_SECONDS: Final = 1.0
-"""A request that arrives this shortly after the first silent canary may still have come before the silence did."""
 STALE_SECONDS: Final = 15.0
 """Evidence that ended longer ago than this, with nothing asked since, says nothing about now."""
 
@@ -46,6 +43,8 @@ class Silence:
     """The shape has succeeded in this engine process before."""
     alone: bool
     """Nobody else was being served when the silence began."""
+    others: int | None
+    """How many were; None where it cannot be read."""
 
 
 def silence(window: Window, now: float) -> Silence | None:
@@ -69,36 +68,8 @@ def silence(window: Window, now: float) -> Silence | None:
         asked=sum(seconds > 0 for seconds in covered),
         warm=all(canary.shape in window.warm_shapes for canary in run),
         alone=was_alone(window, since),
+        others=company_at(window, since),
     )
-
-
-def was_alone(window: Window, moment: float) -> bool:
-    """Nobody but the watchdog was being served at that moment; not readable counts as somebody."""
-    if _others_counted(window, moment):
-        return False
-    settled = moment - RECENT_TRAFFIC_SECONDS
-    if window.last_passed_at is not None and window.last_passed_at <= moment:
-        # A canary that began after a request and got its tokens shows that the request did not silence the engine.
-        settled = window.last_passed_at
-    recent = moment - RECENT_TRAFFIC_SECONDS
-    samples = [t for t in window.traffic if t.at > min(settled, recent) and t.since < moment + ADMISSION_GRACE_SECONDS]
-    if not samples or samples[-1].outstanding or samples[-1].at < moment - RECENT_TRAFFIC_SECONDS:
-        return False
-    return all(
-        sample.readable and not (sample.asked and sample.at > settled) and not (sample.streaming and sample.at > recent)
-        for sample in samples
-    )
-
-
-def _others_counted(window: Window, moment: float) -> bool:
-    """The engine's own gauges showed requests beside our canary."""
-    pages = [
-        page for page in window.metrics if page.at <= moment + ADMISSION_GRACE_SECONDS and page.reading is not None
-    ]
-    if not pages or pages[-1].reading is None:
-        return False
-    counted = (pages[-1].reading.running or 0) + (pages[-1].reading.waiting or 0)
-    return counted > pages[-1].own_canaries
 
 
 def _silent_run(window: Window) -> Iterator[CanaryObservation]:

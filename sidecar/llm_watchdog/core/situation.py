@@ -52,6 +52,8 @@ class OrderState(StrEnum):
     PENDING = "Pending"
     HONOURED = "Honoured"
     REFUSED = "Refused"
+    TIMED_OUT = "TimedOut"
+    """A command that did not end in its time, and was ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class OrderAnswer:
 
     state: OrderState
     message: str = ""
+    at: datetime | None = None
+    """When a command accepted the order, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,11 @@ class Situation:
         """The finding of that class, as strong as it stands now."""
         return next((found for found in self.verdict.findings if found.fault is fault and found.moves), None)
 
+    def suspected(self) -> FaultClass | None:
+        """The first class of a silent finding that may act: out of rotation costs nothing then."""
+        silent = (finding.fault for finding in self.verdict.findings if finding.silent)
+        return next((fault for fault in silent if self.modes.of(fault) is Mode.ENFORCE), None)
+
     def faulty(self, fault: FaultClass, *, since: datetime | None = None) -> bool:
         """Evidence that may kill, all of it after `since`."""
         finding = self.finding(fault)
@@ -153,6 +162,6 @@ class Situation:
         at = self.verdict.last_canary_passed_at
         if self.task is EngineTask.NONE:
             at = self.verdict.last_healthy_at
-        if at is None or self.verdict.state is not VerdictState.HEALTHY or self.when(at) <= since:
+        if at is None or not self.verdict.is_well or self.when(at) <= since:
             return None
         return self.when(at)

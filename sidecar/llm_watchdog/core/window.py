@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.complaints import Judged
 from llm_watchdog.core.connections import Ledger, Traffic
+from llm_watchdog.core.habits import Habits, Length
+from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.observations import (
     HealthObservation,
     LoadObservation,
@@ -16,8 +20,9 @@ from llm_watchdog.core.observations import (
     StateObservation,
     StatusObservation,
 )
+from llm_watchdog.core.spells import NONE_YET, Spells
 
-BEAT_GAP_SECONDS = 1.5
+BEAT_GAP_SECONDS: Final = 1.5
 """Beats come twice a second. Between two that lie further apart the watchdog itself stood still."""
 
 
@@ -57,18 +62,37 @@ class Window:
     """A canary has got a token since this engine process started (or woke)."""
     answered_at: float | None = None
     """When the first one did; None also where another process of ours saw it."""
+    came_up: bool = False
+    """An earlier engine process had answered."""
+    starting_since: float | None = None
+    """When the engine that has not answered yet began to start, as far as that was seen."""
+    started_over_at: float | None = None
+    """When the newest engine process was noticed."""
     warm_shapes: frozenset[str] = frozenset()
     asleep_by_state: bool = False
     asleep_by_metrics: bool = False
     """Kept apart: a pause does not show on the metrics page."""
+    asleep_since: float | None = None
+    woke_at: float | None = None
+    """It slept and says that it is awake; None again as soon as it has generated."""
+    wake_failed_at: float | None = None
+    """A wake was answered with an error; None again as soon as it has generated."""
+    unloaded: bool = False
+    """No model is in memory; a request would load it."""
     last_life_at: float | None = None
     """No token, stream or counter is known to have moved later. Errs on the early side."""
     last_passed_at: float | None = None
     """Begin of the newest canary that succeeded."""
     refused_at: float | None = None
     """When a connection was last refused."""
+    meter: Meter = field(default_factory=Meter)
+    """Of a metered engine; kept up by the shell, which knows the day."""
     void_because: str = ""
     """Why the history begins where it does."""
+    spells: Spells = NONE_YET
+    habits: Habits = field(default_factory=Habits)
+    lengths: Mapping[str, Length] = field(default_factory=dict)
+    """How long the first answers of each shape were."""
 
     @property
     def asleep(self) -> bool:
@@ -76,7 +100,11 @@ class Window:
         return self.asleep_by_state or self.asleep_by_metrics
 
     def restarted(self, reason: str) -> Window:
-        """A new engine process: what was learned about the old one is void, what is known of our own loop is not."""
+        """A new engine process: what was learned about the old one is void, what is known of our own loop is not.
+
+        How long this model takes on this machine was learned too, and stays.
+        """
+        still_starting = not self.answered and self.starting_since is not None
         return Window(
             beat_at=self.beat_at,
             blind=self.blind,
@@ -84,7 +112,12 @@ class Window:
             ledger=self.ledger,
             refused_at=self.refused_at,
             baseline=self.baseline.restarted(),
+            meter=self.meter,
             void_because=reason,
+            came_up=self.came_up or self.answered,
+            starting_since=self.starting_since if still_starting else self.beat_at,
+            started_over_at=self.beat_at,
+            habits=self.habits,
         )
 
     def horizon(self, now: float) -> float:
@@ -99,14 +132,28 @@ class Window:
         """The window with a sign of life."""
         return replace(self, last_life_at=at if self.last_life_at is None else max(self.last_life_at, at))
 
-    def with_sleep(self, *, by_state: bool, by_metrics: bool) -> Window:
-        """The window with what the engine says about its sleep."""
+    def with_sleep(self, *, by_state: bool, by_metrics: bool, at: float) -> Window:
+        """The window with what the engine says at a time about its sleep."""
         window = replace(self, asleep_by_state=by_state, asleep_by_metrics=by_metrics)
         if window.asleep == self.asleep:
             return window
         # After a sleep the first canary is a cold one again, and the gate stays shut until it has passed.
-        # So it is with the checks: what was right before the sleep may be wrong now.
-        return replace(window.rechecked(), answered=False, answered_at=None, canaries=(), warm_shapes=frozenset())
+        anew = window.cold()
+        return replace(anew, asleep_since=at, woke_at=None) if window.asleep else replace(anew, woke_at=at)
+
+    def cold(self) -> Window:
+        """The window of an engine whose model was not in memory: its next answer is a first one.
+
+        So it is with the checks: what was right before a sleep may be wrong after it.
+        """
+        return replace(
+            self.rechecked(),
+            answered=False,
+            answered_at=None,
+            canaries=(),
+            warm_shapes=frozenset(),
+            came_up=self.came_up or self.answered,
+        )
 
     def rechecked(self) -> Window:
         """What the checks have shown is void, though not what was learned from them."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from llm_watchdog.core.canaries import NO_CONTENT, Content, Flaw
 from llm_watchdog.engines.json_bodies import json_object
 
 if TYPE_CHECKING:
+    from llm_watchdog.api.policy import EngineTarget
     from llm_watchdog.core.observations import MetricsReading, StatusReading
 
 
@@ -43,6 +44,8 @@ class Ask:
     """The model may stop by itself (a fingerprint, a stop check); a plain canary is to generate all its tokens."""
 
 
+OK: Final = 200
+
 FINISHED: Final = frozenset({"stop", "length"})
 """Finish reasons of a whole answer; `abort`, `error` and none at all are those of a broken one."""
 
@@ -67,6 +70,8 @@ class EndRule:
     finish_required: bool = True
     terminator_required: bool = False
     """`[DONE]`, `done: true`, or what the dialect's `read_event` marks as `end`: its absence is a flaw."""
+    limit_taken: bool = True
+    """A request can limit the tokens; where it cannot, an answer is as long as the model likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +95,23 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatePath:
-    """A state endpoint, and the boolean field that it answers with."""
+    """A state endpoint, and how it tells."""
 
     path: str
-    field: str
     tells_sleep: bool
     """Otherwise it tells a pause."""
+    field: str = ""
+    """The boolean that it answers with."""
+    refusal: int | None = None
+    """Without a field: the status that means yes, where 200 means no."""
+    confirmed_by: str = ""
+    """Such a refusal has other causes too: it counts only while the engine answers a GET of this path."""
 
-    def read(self, body: bytes) -> bool | None:
+    def read(self, status: int | None, body: bytes) -> bool | None:
         """True, False, or None where it does not tell."""
-        value = json_object(body).get(self.field)
+        if self.refusal is not None:
+            return {OK: False, self.refusal: True}.get(status or 0)
+        value = json_object(body).get(self.field) if status == OK else None
         return value if isinstance(value, bool) else None
 
 
@@ -109,12 +121,16 @@ class StatusCall:
 
     name: str
     call: Call
+    older: tuple[Call, ...] = ()
+    """Its names in older versions, asked where the engine does not offer `call`."""
     seconds: float
     """Time-out."""
     takes_slot: bool = False
     """It waits for a free slot, as a generation would: `SILENT` means that none came free."""
     wakes: bool = False
     """It wakes an engine that has unloaded itself for idleness, and is left out then."""
+    guards: bool = False
+    """It tells whether a canary may be sent: asked before each canary, and after one that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +153,7 @@ class Dialect(Protocol):
 
     health: Call
     models_path: str | None
+    models_method: str = "GET"
     metrics_path: str | None
     load_path: str | None
     state_paths: tuple[StatePath, ...]
@@ -154,6 +171,11 @@ class Dialect(Protocol):
     """Shapes in which the server wraps the prompt into a chat template, which may contain today's date."""
     version_path: str | None = None
     """Answers `{"version": ...}`: output is compared within one version only."""
+
+    @classmethod
+    def of(cls, target: EngineTarget) -> Self:  # noqa: ARG003
+        """For the engine of that worker; most dialects need to know nothing of it."""
+        return cls()
 
     def generate(self, shape: str, ask: Ask) -> Call:
         """A streamed generation request of that shape, greedy."""
@@ -179,6 +201,19 @@ class Dialect(Protocol):
 
 def read_models(body: bytes) -> tuple[str, ...]:
     """The ids in an OpenAI model list."""
+    return tuple(entry["id"] for entry in _listed(body))
+
+
+def base_models(body: bytes) -> tuple[str, ...]:
+    """The same without what is served beside a base model: its adapters, which name a `parent`, and second names."""
+    names: dict[str, str] = {}
+    for entry in _listed(body):
+        if not entry.get("parent"):
+            names.setdefault(str(entry.get("root") or entry["id"]), entry["id"])
+    return tuple(names.values())
+
+
+def _listed(body: bytes) -> list[dict[str, Any]]:
     listed = json_object(body).get("data")
     entries = listed if isinstance(listed, list) else []
-    return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]

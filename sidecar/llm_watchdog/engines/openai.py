@@ -18,7 +18,7 @@ from llm_watchdog.engines.dialect import (
     read_models,
 )
 from llm_watchdog.engines.errors import read_flaw
-from llm_watchdog.engines.json_bodies import json_object
+from llm_watchdog.engines.json_bodies import as_number, json_object
 
 if TYPE_CHECKING:
     from llm_watchdog.core.observations import MetricsReading, StatusReading
@@ -66,12 +66,16 @@ class OpenAI(Dialect):
         return Call(method="POST", path=path, body=body, headers={"X-Request-Id": ask.request_id})
 
     def read_event(self, data: str) -> StreamEvent | None:
-        """Count what was generated; an `error` object may come inside a 200, and `[DONE]` proves nothing."""
+        """Count what was generated; an `error` object may come inside a 200, and `[DONE]` proves nothing.
+
+        The API servers of FastChat and DB-GPT put `error_code` and `text` there instead.
+        """
         if data.strip() == DONE:
             return StreamEvent(end=True)
         event = json_object(data)
-        if event.get("error"):
-            return error_event(event["error"])
+        error = event.get("error") or (event.get("error_code") and event.get("text"))
+        if error:
+            return error_event(error)
         choices = [choice for choice in as_list(event.get("choices")) if isinstance(choice, dict)]
         content = _content(event, choices)
         if not choices:
@@ -107,7 +111,8 @@ def error_event(error: object) -> StreamEvent:
     code = fields.get("code")
     message = str(fields.get("message") or error)[:_DETAIL_MAX]
     status = code if isinstance(code, int) else None
-    return StreamEvent(error=message, error_status=status, flaw=read_flaw(status or 500, message.encode()))
+    flaw = read_flaw(status or 500, message.encode(errors="replace"))
+    return StreamEvent(error=message, error_status=status, flaw=flaw)
 
 
 def as_list(value: object) -> list[Any]:
@@ -155,7 +160,7 @@ def _logprobs(choice: dict[str, Any]) -> list[float | None]:
         return []
     chat = [entry.get("logprob") for entry in as_list(found.get("content")) if isinstance(entry, dict)]
     values = as_list(found.get("token_logprobs")) or chat
-    return [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else None for v in values]
+    return [as_number(value) for value in values]
 
 
 def _tokens(choice: dict[str, Any]) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from llm_watchdog.core.observations import MetricsReading
-from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, StatePath
+from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, StatePath, base_models
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.engines.metrics_page import Sums, read_sums
-from llm_watchdog.engines.openai import OpenAI
+from llm_watchdog.engines.openai import COMPLETIONS, OpenAI
 
 RUNNING: Final = "vllm:num_requests_running"
 WAITING: Final = "vllm:num_requests_waiting"
@@ -19,10 +19,29 @@ GENERATION_TOKENS: Final = "vllm:generation_tokens_total"
 CACHE_HITS: Final = ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total")
 """Tokens; new name (since 0.9) and old name (until 0.11)."""
 SLEEP_STATE: Final = "vllm:engine_sleep_state"
+"""Since 0.11."""
+FINISHED: Final = "vllm:request_success_total"
+"""By finish reason. A client that leaves is counted under none of them (vllm#31503)."""
+CORRUPTED: Final = "vllm:corrupted_requests_total"
+"""Since 0.11, with `VLLM_COMPUTE_NANS_IN_LOGITS=1`."""
+FIRST_TOKEN: Final = "vllm:time_to_first_token_seconds"
 PROCESS_START: Final = "process_start_time_seconds"
 
 WANTED: Final = frozenset(
-    {RUNNING, WAITING, *KV_USAGE, PROMPT_TOKENS, GENERATION_TOKENS, *CACHE_HITS, SLEEP_STATE, PROCESS_START}
+    {
+        RUNNING,
+        WAITING,
+        *KV_USAGE,
+        PROMPT_TOKENS,
+        GENERATION_TOKENS,
+        *CACHE_HITS,
+        SLEEP_STATE,
+        FINISHED,
+        CORRUPTED,
+        f"{FIRST_TOKEN}_sum",
+        f"{FIRST_TOKEN}_count",
+        PROCESS_START,
+    }
 )
 
 
@@ -52,9 +71,14 @@ class Vllm(OpenAI):
     )
 
     def generate(self, shape: str, ask: Ask) -> Call:
-        """With token ids, so that a token without text counts; a plain canary is never ended by the model itself."""
+        """With token ids, so that a token without text counts; a plain canary is never ended by the model itself.
+
+        The usage is asked of completions only: in a chat, parsers for tools and reasoning may hold tokens back.
+        """
         call = super().generate(shape, ask)
         body = {**(call.body or {}), "return_token_ids": True}
+        if shape == COMPLETIONS:
+            body["stream_options"] = {"include_usage": True}
         if not ask.free_stop:
             body["ignore_eos"] = True
         if ask.cold:
@@ -76,7 +100,15 @@ class Vllm(OpenAI):
             process_start=sums.get(PROCESS_START),
             asleep=sum(awake) == 0 if awake else None,
             cache_hits=_first(sums, CACHE_HITS),
+            finished=sums.get(FINISHED),
+            corrupted=sums.get(CORRUPTED),
+            first_token_sum=sums.get(f"{FIRST_TOKEN}_sum"),
+            first_token_count=sums.get(f"{FIRST_TOKEN}_count"),
         )
+
+    def read_models(self, body: bytes) -> tuple[str, ...]:
+        """The base model only: its adapters (with a `parent`) and other names (of the same `root`) are no others."""
+        return base_models(body)
 
     def read_load(self, body: bytes) -> int | None:
         """Always 0 without `--enable-server-load-tracking`."""

@@ -28,6 +28,8 @@ LIMIT_FACTOR: Final = 2
 LIMIT_SLACK: Final = 8
 """A stream this far beyond the tokens asked for is cut by us: it would not stop."""
 TEXT_MAX: Final = 16384
+TOKENS_MAX: Final = 16384
+"""Far more than any canary asks for."""
 
 _OUTCOMES: Final = {
     AnswerKind.REFUSED: CanaryOutcome.REFUSED,
@@ -61,7 +63,8 @@ class CanaryProbe:
 
     async def send(self, order: CanaryOrder, report: Report) -> CanaryObservation:
         """Report when it is sent, on its first token, and at its end."""
-        first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=order.max_tokens)
+        asked = order.max_tokens if self._dialect.end.limit_taken else 0
+        first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=asked)
         run = _Run(first, self._dialect, self._clock, report, order.timeout)
         try:
             async with asyncio.timeout(order.timeout) as limit:
@@ -135,6 +138,8 @@ class _Run:
         self._report = report
         self._terminated = False
         self._empty = 0
+        self._length = 0
+        """Of the longest text of an event, before it was cut to what is kept."""
         report(seen)
 
     @property
@@ -156,6 +161,7 @@ class _Run:
         self._empty += event.empty
         tokens = self._new_tokens(event)
         self.seen = replace(self.seen, content=self._grown(event.content))
+        self._length = max(self._length, len(event.content.text))
         if tokens:
             self._count(tokens)
         if event.finish is not None:
@@ -178,7 +184,8 @@ class _Run:
 
     def end(self, outcome: CanaryOutcome, detail: str = "", *, flaw: Flaw | None = None) -> None:
         """Nothing more comes."""
-        self.seen = replace(self.seen, outcome=outcome, finished_at=self._clock(), detail=detail, flaw=flaw)
+        now = self._clock()
+        self.seen = replace(self.seen, outcome=outcome, finished_at=now, detail=_clean(detail), flaw=flaw)
         self._report(self.seen)
 
     def _flaw(self, rule: EndRule) -> Flaw | None:
@@ -195,7 +202,7 @@ class _Run:
         return next((flaw for flaw, present in found.items() if present), None)
 
     def _finish(self, reason: str) -> None:
-        self.seen = replace(self.seen, finish=reason[:DETAIL_MAX])
+        self.seen = replace(self.seen, finish=_clean(reason[:DETAIL_MAX]))
         if reason not in self._rule.finish_reasons:
             self.end(CanaryOutcome.INCOMPLETE, f"finish reason {reason[:DETAIL_MAX]}")
             return
@@ -207,17 +214,19 @@ class _Run:
     def _new_tokens(self, event: StreamEvent) -> int:
         if not self._cumulative:
             return event.tokens
-        grown = len(event.content.text) > len(self.seen.content.text)
-        return max(event.tokens - self.seen.tokens, int(grown), 0)
+        if event.tokens:
+            return max(event.tokens - self.seen.tokens, 0)
+        # Where the engine does not count them, whatever came at once is one.
+        return int(len(event.content.text) > self._length)
 
     def _grown(self, more: Content) -> Content:
         have = self.seen.content
         if self._cumulative:
-            return more if len(more.text) >= len(have.text) else have
+            return replace(more, text=_clean(more.text[:TEXT_MAX])) if len(more.text) >= self._length else have
         return Content(
-            text=(have.text + more.text)[:TEXT_MAX],
-            token_ids=have.token_ids + more.token_ids,
-            logprobs=have.logprobs + more.logprobs,
+            text=(have.text + _clean(more.text))[:TEXT_MAX],
+            token_ids=(have.token_ids + more.token_ids)[:TOKENS_MAX],
+            logprobs=(have.logprobs + more.logprobs)[:TOKENS_MAX],
             prompt_tokens=have.prompt_tokens if more.prompt_tokens is None else more.prompt_tokens,
             completion_tokens=have.completion_tokens if more.completion_tokens is None else more.completion_tokens,
             cached_tokens=have.cached_tokens if more.cached_tokens is None else more.cached_tokens,
@@ -239,6 +248,11 @@ _FLAWS: Final = {
     Flaw.BROKEN_NUMBERS: "log probabilities are null",
     Flaw.USAGE_MISMATCH: "the usage disagrees with the tokens that came",
 }
+
+
+def _clean(text: str) -> str:
+    """JSON can spell half a character (a lone surrogate), which no log and no document takes."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _reason(body: bytes) -> str:

@@ -52,12 +52,17 @@ class EngineClient:
     """Owned by whoever runs the watcher; `transport` is the seam for tests."""
 
     def __init__(
-        self, port: int, api_key: Callable[[], str | None], transport: httpx.AsyncBaseTransport | None = None
+        self,
+        port: int,
+        api_key: Callable[[], str | None],
+        transport: httpx.AsyncBaseTransport | None = None,
+        host: str = ENGINE_HOST,
     ) -> None:
         self._api_key = api_key
+        own_address = OWN_ADDRESS if is_loopback(host) else None
         self._http = httpx.AsyncClient(
-            base_url=f"http://{ENGINE_HOST}:{port}",
-            transport=transport or StreamTransport(local_address=OWN_ADDRESS),
+            base_url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+            transport=transport or StreamTransport(local_address=own_address),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(None),  # each call bounds its whole time, not each of its reads
@@ -96,6 +101,11 @@ class EngineClient:
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
+def is_loopback(host: str) -> bool:
+    """Can be called from `OWN_ADDRESS`, so that our connections are told from users'."""
+    return host.startswith("127.")
+
+
 class BoundedStream(httpx.AsyncByteStream):
     """A body that ends in an error when it grows beyond all reason."""
 
@@ -117,7 +127,12 @@ class BoundedStream(httpx.AsyncByteStream):
 
 
 def bound(response: httpx.Response, limit: int) -> None:
-    """Let nothing beyond `limit` bytes be read."""
+    """Let nothing beyond `limit` bytes be read, nor a body that was asked for plain and could grow when unpacked.
+
+    Raises httpx.DecodingError.
+    """
+    if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+        raise httpx.DecodingError("compressed, although a plain body was asked for", request=None)
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = BoundedStream(response.stream, limit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING, Final
 
 from httpx_sse import EventSource
@@ -23,41 +24,43 @@ _SEPARATORS: Final = {Framing.NDJSON: b"\n", Framing.NUL_JSON: b"\0"}
 
 
 async def events(response: httpx.Response, dialect: Dialect) -> AsyncIterator[StreamEvent]:
-    """What the stream says, event by event. Raises httpx.HTTPError and BodyTooLargeError."""
+    """What the stream says, event by event. Raises httpx.HTTPError and BodyTooLargeError, and nothing else."""
     bound(response, STREAM_MAX_BYTES)
-    async for data in _cut(response, dialect.framing):
+    kind = response.headers.get("content-type", "").partition(";")[0].lower()
+    async for data in _cut(response, kind, dialect.framing):
         event = dialect.read_event(data)
         if event is not None:
             yield event
-    if _is_whole(response, dialect.framing):
+    if dialect.framing is Framing.SSE and "event-stream" not in kind:
+        # One JSON document, from a server that does not stream: its end is the body's.
         yield StreamEvent(end=True)
 
 
-def _is_whole(response: httpx.Response, framing: Framing) -> bool:
-    """One JSON document, from a server that does not stream: its end is the body's."""
-    return framing is Framing.SSE and "event-stream" not in response.headers.get("content-type", "")
-
-
-async def _cut(response: httpx.Response, framing: Framing) -> AsyncIterator[str]:
-    kind = response.headers.get("content-type", "")
+async def _cut(response: httpx.Response, kind: str, framing: Framing) -> AsyncIterator[str]:
     if "text/event-stream" in kind:
-        async for line in EventSource(response).aiter_sse():
-            yield line.data
+        response.headers["content-type"] = kind  # an event stream is UTF-8, whatever charset it is said to be
+        async for event in EventSource(response).aiter_sse():
+            yield event.data
     elif framing in _SEPARATORS or "ndjson" in kind:
         async for part in _split(response, _SEPARATORS.get(framing, b"\n")):
             yield part
-    elif framing is Framing.RAW:
+    elif framing is Framing.RAW and "json" not in kind:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         async for chunk in response.aiter_raw():
-            yield chunk.decode(errors="replace")
+            yield decoder.decode(chunk)
     else:
         yield (await response.aread()).decode(errors="replace")
 
 
 async def _split(response: httpx.Response, separator: bytes) -> AsyncIterator[str]:
-    rest = b""
+    rest = bytearray()
     async for chunk in response.aiter_raw():
-        *parts, rest = (rest + chunk).split(separator)
-        for part in parts:
-            yield part.decode(errors="replace")
+        begin = len(rest)
+        rest += chunk
+        # Only what is new can hold a separator: a long line that comes byte by byte is looked through once.
+        while (at := rest.find(separator, begin)) >= 0:
+            yield rest[:at].decode(errors="replace")
+            del rest[: at + len(separator)]
+            begin = 0
     if rest.strip():
         yield rest.decode(errors="replace")

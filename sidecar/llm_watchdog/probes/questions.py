@@ -1,4 +1,4 @@
-"""What to ask next: the canary's name, model and shape. Learns from the answers, within the little that may vary."""
+"""What to ask next: the canary's name, model and manner. Learns from the answers, within the little that may vary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
-from llm_watchdog.engines.dialect import Ask
+from llm_watchdog.engines.dialect import Ask, Call
+from llm_watchdog.engines.negotiation import LEAST_TOKENS, Manner, next_manner
 from llm_watchdog.probes.canary import CanaryOrder
 
 if TYPE_CHECKING:
@@ -27,10 +28,19 @@ MODELS_SHOWN: Final = 5
 _NO_SUCH_ENDPOINT: Final = frozenset(
     {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED}
 )
+_NOT_ABOUT_THE_WORDS: Final = frozenset(
+    {
+        httpx.codes.UNAUTHORIZED,
+        httpx.codes.PAYMENT_REQUIRED,
+        httpx.codes.FORBIDDEN,
+        httpx.codes.TOO_MANY_REQUESTS,
+    }
+)
+"""The key, the bill, or a full queue: other words change nothing."""
 
 
 class NothingToAskError(Exception):
-    """Several models are served and none is named."""
+    """Several models are served and none is named, or there is no route to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,39 +64,52 @@ class Questions:
         # A later process must not reuse the ids of requests that may still hang in the engine.
         self._prefix = f"llm-watchdog-{pod}-{secrets.token_hex(2)}"
         self._count = 0
-        self._shape = 0
+        self._manner = Manner(shape=next(iter(dialect.shapes), ""))
+        self._tried: set[Manner] = set()
+        self._proven = False
+        """The manner has been answered with tokens."""
         self._model: str | None = None
 
     def shapes(self, policy: CanaryPolicy) -> frozenset[str]:
         """All shapes that may be asked for."""
-        return frozenset(_label(shape, policy) for shape in self._dialect.shapes)
+        sizes = (policy.max_tokens, max(policy.max_tokens, LEAST_TOKENS))
+        return frozenset(_label(shape, size) for shape in self._dialect.shapes for size in sizes)
 
     def next_id(self) -> str:
         """The id of a new canary, on the wire too."""
         self._count += 1
         return f"{self._prefix}-{self._count}"
 
+    def model(self, target: EngineTarget) -> str | None:
+        """The one that is asked, as far as it is known."""
+        return target.model or self._model
+
+    def put(self, ask: Ask) -> Call:
+        """A question in the manner that this engine process accepts."""
+        return self._manner.put(self._dialect, ask)
+
     async def order(self, target: EngineTarget, policy: CanaryPolicy) -> CanaryOrder:
         """The next canary. Raises NothingToAskError."""
+        if not self._dialect.shapes:
+            raise NothingToAskError("this engine has no standard route: name it in spec.engine.path and textField")
         model = target.model or await self._served_model()
-        shape, request_id = self._dialect.shapes[self._shape], self.next_id()
-        ask = Ask(prompt=PROMPT, request_id=request_id, max_tokens=policy.max_tokens, model=model)
+        max_tokens, request_id = self._manner.tokens(policy.max_tokens), self.next_id()
         return CanaryOrder(
             id=request_id,
-            shape=_label(shape, policy),
-            call=self._dialect.generate(shape, ask),
+            shape=_label(self._manner.shape, max_tokens),
+            call=self.put(Ask(prompt=PROMPT, request_id=request_id, max_tokens=max_tokens, model=model)),
             timeout=policy.timeout,
-            max_tokens=policy.max_tokens,
+            max_tokens=max_tokens,
         )
 
     async def check(self, target: EngineTarget, policy: CanaryPolicy, wording: Wording) -> CanaryOrder:
         """A stream of a check. Raises NothingToAskError."""
         model = target.model or await self._served_model()
-        request_id = self.next_id()
+        max_tokens, request_id = self._manner.tokens(wording.max_tokens), self.next_id()
         ask = Ask(
             prompt=wording.prompt,
             request_id=request_id,
-            max_tokens=wording.max_tokens,
+            max_tokens=max_tokens,
             model=model,
             logprobs=wording.logprobs,
             # Hexadecimal: vLLM takes no signs that a base64 salt may hold. A salt that was used before hits its cache.
@@ -97,9 +120,9 @@ class Questions:
         return CanaryOrder(
             id=request_id,
             shape=f"{self.shape}/{size}{'/logprobs' if wording.logprobs else ''}",
-            call=self._dialect.generate(self.shape, ask),
+            call=self.put(ask),
             timeout=policy.timeout,
-            max_tokens=wording.max_tokens,
+            max_tokens=max_tokens,
             patient=True,
             drop_after=wording.drop_after,
         )
@@ -107,29 +130,44 @@ class Questions:
     @property
     def shape(self) -> str:
         """The way in which it is asked now."""
-        return self._dialect.shapes[self._shape]
+        return self._manner.shape
 
     @property
     def can_bypass_cache(self) -> bool:
         """The dialect words a request differently when the cache is to be bypassed."""
         plain = Ask(prompt="", request_id="", max_tokens=1)
         salted = replace(plain, cold="salt")
-        return self._dialect.generate(self.shape, plain) != self._dialect.generate(self.shape, salted)
+        return self.put(plain) != self.put(salted)
 
     async def served(self, target: EngineTarget) -> str:
         """The name of the model; empty where it has none. Raises NothingToAskError."""
         return target.model or await self._served_model() or ""
 
-    def learn(self, canary: CanaryObservation) -> None:
-        """Try another shape where there is no such endpoint; look the model up again where it was refused."""
-        if canary.http_status in _NO_SUCH_ENDPOINT:
-            self._shape = (self._shape + 1) % len(self._dialect.shapes)
+    def learn(self, canary: CanaryObservation, *, answered: bool) -> None:
+        """Ask differently where an engine process that has not `answered` any canary of this manner refuses it."""
         if canary.outcome in (CanaryOutcome.REJECTED, CanaryOutcome.REFUSED):
             self._model = None
+        self._proven = canary.tokens > 0 or (self._proven and answered)
+        if self._proven or canary.outcome is CanaryOutcome.REFUSED:
+            self._tried.clear()
+            return
+        no_endpoint = canary.http_status in _NO_SUCH_ENDPOINT
+        if canary.outcome is not CanaryOutcome.REJECTED and not no_endpoint:
+            return
+        if canary.http_status not in _NOT_ABOUT_THE_WORDS:
+            self._ask_differently(canary.detail, no_endpoint=no_endpoint)
+
+    def _ask_differently(self, said: str, *, no_endpoint: bool) -> None:
+        self._tried.add(self._manner)
+        found = next_manner(self._manner, self._tried, self._dialect.shapes, said, no_endpoint=no_endpoint)
+        if found is None:
+            self._tried.clear()
+        self._manner = found or Manner(shape=self._dialect.shapes[0])
 
     async def _served_model(self) -> str | None:
         if self._model is None and self._dialect.models_path is not None:
-            answer = await self._client.get(self._dialect.models_path, seconds=MODELS_SECONDS)
+            call = Call(method=self._dialect.models_method, path=self._dialect.models_path)
+            answer = await self._client.call(call, seconds=MODELS_SECONDS)
             models = self._dialect.read_models(answer.body) if answer.is_ok else ()
             if len(models) > 1:
                 listed = ", ".join(models[:MODELS_SHOWN])
@@ -138,5 +176,5 @@ class Questions:
         return self._model
 
 
-def _label(shape: str, policy: CanaryPolicy) -> str:
-    return f"{shape}/{policy.max_tokens}"
+def _label(shape: str, max_tokens: int) -> str:
+    return f"{shape}/{max_tokens}"

@@ -10,14 +10,16 @@ Contract with the loop, which owns the event loop and the clock:
   listening socket or a new process start time do the same by themselves.
 - `watcher.use(policy)` takes a new policy document. `watcher.recognize(listener)`, before `run`: the journal says that
   a canary had passed in the engine whose listening socket has that inode; if it still listens, silence is a fault.
+- `watcher.window.meter`: what canaries of a metered engine have cost today; the loop journals it, `__main__` puts it
+  back after a restart of the watchdog.
 - `watcher.in_flight(now)`: users' requests that are being served; None when the sockets cannot be read (busy).
   `watcher.moving(now)`: answers moved lately; None likewise.
 - `watcher.listener`: inode of the listening socket, 0 while nobody listens, None while it cannot be read.
   `watcher.window.refused_at`: when a connection was last refused.
-- `watcher.remember(baseline)`, before `run`: what the journal knows of this replica's own output; what is known now is
-  `watcher.window.baseline`. `watcher.unchecked(now)`: start-up checks that a proof, or the first entry into rotation,
-  still waits for. `watcher.recheck()`: the cache was flushed, all checks are due again. `watcher.note_rotation(...)`:
-  checks that drop streams are made out of rotation only. `watcher.checks()`: what becomes of each, for `/status`.
+- `watcher.window.baseline`: what is known of this replica's own output; journalled and put back likewise.
+  `watcher.unchecked(now)`: start-up checks that a proof, or the first entry into rotation, still waits for.
+  `watcher.recheck()`: the cache was flushed, all checks are due again. `watcher.note_rotation(...)`: checks that drop
+  streams are made out of rotation only. `watcher.checks()`: what becomes of each, for `/status`.
 - `watcher.tally`: canaries by outcome, tokens, times to first token, for the metrics.
 """
 
@@ -26,13 +28,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.deadlines import learn
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
+from llm_watchdog.core.residence import may_be_called, may_not_be_asked, why_no_canary
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of
@@ -40,7 +45,8 @@ from llm_watchdog.probes import sockets
 from llm_watchdog.probes.canary import CanaryProbe
 from llm_watchdog.probes.checks.checker import Checker
 from llm_watchdog.probes.endpoints import Endpoints
-from llm_watchdog.probes.engine_client import EngineClient
+from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
+from llm_watchdog.probes.permission import Permission
 from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
 
@@ -50,7 +56,6 @@ if TYPE_CHECKING:
     import httpx
 
     from llm_watchdog.api.policy import Policy
-    from llm_watchdog.core.baseline import Baseline
     from llm_watchdog.core.check_rounds import CheckKind, CheckObservation
     from llm_watchdog.core.findings import Verdict
 
@@ -81,6 +86,8 @@ class Watcher:
         api_key: Callable[[], str | None] = lambda: None,
         transport: httpx.AsyncBaseTransport | None = None,
         look_at_sockets: LookAtSockets = sockets.look,
+        today: Callable[[], str] = lambda: datetime.now(UTC).date().isoformat(),
+        host: str = ENGINE_HOST,
     ) -> None:
         self.window = Window()
         self.tally = Tally()
@@ -88,10 +95,12 @@ class Watcher:
         self.policy = policy
         self._clock = clock
         self._look_at_sockets = look_at_sockets
-        self._dialect = dialect_of(policy.engine.type)
-        self._client = EngineClient(policy.engine.port, api_key, transport)
+        self._today = today
+        self._dialect = dialect_of(policy.engine)
+        self._client = EngineClient(policy.engine.port, api_key, transport, host)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
+        self._permission = Permission(self._endpoints, self._dialect, clock)
         self._questions = Questions(self._client, self._dialect, pod)
         self._checker = Checker(
             self,
@@ -117,6 +126,8 @@ class Watcher:
             looks.append((self._metrics_step, lambda: cadence.metrics_interval(self.window, self._clock())))
         if self._dialect.state_paths:
             looks.append((self._state_step, lambda: cadence.STATE_SECONDS))
+        if self._dialect.status_calls:
+            looks.append((self._status_step, lambda: cadence.status_interval(self.window, self._clock())))
         try:
             async with asyncio.TaskGroup() as group:
                 for step, interval in looks:
@@ -126,8 +137,10 @@ class Watcher:
             await self._client.aclose()
 
     def verdict(self, now: float) -> Verdict:
-        """What the window says now."""
-        return judge(self.window, self.policy.engine, self.policy.watchdog, now)
+        """What the window says now. It learns from what a healthy verdict covers."""
+        verdict = judge(self.window, self.policy.engine, self.policy.watchdog, now)
+        self.window = learn(self.window, verdict)
+        return verdict
 
     def use(self, policy: Policy) -> None:
         """From now on. The engine's type and port are those of the pod and do not change under it."""
@@ -143,10 +156,6 @@ class Watcher:
         self.window = self.window.restarted(reason)
         self._withdraw()
         self.confirm()
-
-    def remember(self, baseline: Baseline) -> None:
-        """Of this replica, from an earlier process of ours."""
-        self.window = replace(self.window, baseline=baseline)
 
     def recheck(self) -> None:
         """What the checks have shown is void, though not what was learned from them: the cache was flushed."""
@@ -196,7 +205,7 @@ class Watcher:
         if epoch != self._epoch:
             return
         self.window = observe(self.window, observation)
-        if self.window.asleep:
+        if may_not_be_asked(self.window):
             self._withdraw()
         self.changed.set()
 
@@ -244,7 +253,13 @@ class Watcher:
             await self._guarded(self._canary_step)
 
     async def _canary_step(self) -> None:
+        await self._ask_permission(believed=cadence.FRESH_SECONDS)
         epoch = self._epoch
+        if may_not_be_asked(self.window):
+            return
+        if why := why_no_canary(self.window):
+            self._add(self._impossible(why), epoch)
+            return
         try:
             order = await self._questions.order(self.policy.engine, self.policy.watchdog.canary)
         except NothingToAskError as error:
@@ -258,11 +273,22 @@ class Watcher:
             self._outstanding = None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled():
-            self._questions.learn(task.result())
+        if task.cancelled():
+            return
+        self._questions.learn(task.result(), answered=self.window.answered)
+        if task.result().outcome is not CanaryOutcome.SUCCEEDED:
+            await self._ask_permission()
+
+    async def _ask_permission(self, *, believed: float = 0.0) -> None:
+        epoch, model = self._epoch, self._questions.model(self.policy.engine)
+        for seen in await self._permission.ask(self.window, model, believed=believed):
+            self._add(seen, epoch)
 
     async def _check_step(self, kind: CheckKind) -> None:
+        await self._ask_permission(believed=cadence.FRESH_SECONDS)
         epoch = self._epoch
+        if may_not_be_asked(self.window):
+            return
         made = await self._checker.check(kind, epoch, self._hold)
         if made is not None:
             self._add(made, epoch)
@@ -285,6 +311,8 @@ class Watcher:
         self._add(canary, epoch)
         if canary.finished_at is not None:
             self.tally.count(canary)
+            if self.policy.engine.metered:
+                self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
 
     def _impossible(self, why: str) -> CanaryObservation:
         now = self._clock()
@@ -299,6 +327,8 @@ class Watcher:
 
     async def _beat(self) -> None:
         self.window = observe(self.window, Beat(at=self._clock()))
+        if self.policy.engine.metered:
+            self.window = replace(self.window, meter=self.window.meter.on(self._today()))
 
     async def _sockets_step(self) -> None:
         self._look()
@@ -322,3 +352,9 @@ class Watcher:
     async def _state_step(self) -> None:
         epoch = self._epoch
         self._add(await self._endpoints.state(), epoch)
+
+    async def _status_step(self) -> None:
+        epoch = self._epoch
+        for call in self._dialect.status_calls:
+            if may_be_called(self.window, wakes=call.wakes):
+                self._add(await self._endpoints.status(call, self._questions.model(self.policy.engine)), epoch)

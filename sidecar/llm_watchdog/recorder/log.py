@@ -1,11 +1,11 @@
-"""One JSON line per transition on standard output, and the format of all other log lines. Never a user's text."""
+"""One JSON line per transition in the log, and the format of all other log lines. Never a user's text."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final, TextIO
 
 from llm_watchdog.recorder.documents import happenings
 
@@ -34,15 +34,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def configure() -> None:
-    """Everything to standard output, in UTC."""
-    import time  # noqa: PLC0415
+PLAIN: Final = "%(asctime)sZ %(levelname)s %(message)s"
+"""For people at a terminal."""
 
-    formatter = JsonFormatter()
+
+def configure(stream: TextIO, *, plain: bool = False, level: int = logging.INFO) -> None:
+    """Everything to one stream, in UTC; JSON lines unless it is plain."""
+    formatter = logging.Formatter(PLAIN, "%Y-%m-%dT%H:%M:%S") if plain else JsonFormatter()
     formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for library in ("httpx", "httpcore", "uvicorn"):
         logging.getLogger(library).setLevel(logging.WARNING)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from llm_watchdog.core import check_plan
+from llm_watchdog.core.alone import joined
 from llm_watchdog.core.check_rounds import CheckObservation
-from llm_watchdog.core.company import joined
 from llm_watchdog.probes.checks.rounds import Rounds
 from llm_watchdog.probes.checks.streams import Streams
 
@@ -99,14 +99,13 @@ class Checker:
     def setting(self) -> check_plan.Setting:
         """What may be checked here and now."""
         window, policy = self._host.window, self._host.policy
-        reading = window.status[-1].reading if window.status else None
-        told = None if reading is None else reading.slots
+        told = (status.reading.slots for status in reversed(window.status) if status.reading is not None)
         return check_plan.Setting(
             target=policy.engine,
             policy=policy.watchdog.checks,
             cold=self._questions.can_bypass_cache,
             pair_is_safe=self._dialect.pair_is_safe,
-            slots=policy.engine.concurrency or told,
+            slots=policy.engine.concurrency or next((slots for slots in told if slots), None),
             in_rotation=self.in_rotation,
         )
 

@@ -1,0 +1,70 @@
+"""What the CRD's validation rules say beyond the types of single fields, for a policy that no API server has seen."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.document import camel
+from llm_watchdog.api.reasons import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_watchdog.api.policy import LaddersPolicy, WatchdogPolicy
+    from llm_watchdog.api.thresholds import DetectorsPolicy
+
+RUNGS_MAX: Final = 8
+TOKENS_MAX: Final = 128
+"""Of a canary."""
+
+_LATER: Final = (
+    ("deadline", "restart_deadline"),
+    ("first_token_deadline", "restart_deadline"),
+    ("busy_deadline", "busy_restart_deadline"),
+)
+"""A replica leaves rotation before it is restarted."""
+
+
+def broken_rules(policy: WatchdogPolicy) -> list[str]:
+    """One sentence for each, with the field's path."""
+    return [*_canary(policy), *_deadlines(policy.detectors), *_ladders(policy.remediation.ladders)]
+
+
+def _canary(policy: WatchdogPolicy) -> Iterator[str]:
+    canary = policy.canary
+    if not 0 < canary.max_tokens <= TOKENS_MAX:
+        yield f"canary.maxTokens: {canary.max_tokens} is not within 1 and {TOKENS_MAX}"
+    for name, seconds in (("interval", canary.interval), ("timeout", canary.timeout)):
+        if not seconds:
+            yield f"canary.{name}: must be longer than 0s"
+
+
+def _deadlines(detectors: DetectorsPolicy) -> Iterator[str]:
+    for field in fields(detectors):
+        detector = getattr(detectors, field.name)
+        for leaves, restarts in _LATER:
+            if not (hasattr(detector, leaves) and hasattr(detector, restarts)):
+                continue
+            first, second = getattr(detector, leaves), getattr(detector, restarts)
+            if second < first:
+                path = f"detectors.{camel(field.name)}.{camel(restarts)}"
+                yield f"{path}: {second} is below {camel(leaves)}, {first}: rotation is left before a restart"
+
+
+def _ladders(ladders: LaddersPolicy) -> Iterator[str]:
+    for field in fields(ladders):
+        rungs, path = getattr(ladders, field.name), f"remediation.ladders.{camel(field.name)}"
+        if rungs is not None:
+            yield from (f"{path}: {what}" for what in _ladder(rungs))
+
+
+def _ladder(rungs: list[Rung]) -> Iterator[str]:
+    if not 0 < len(rungs) <= RUNGS_MAX:
+        yield f"{len(rungs)} steps, not 1 to {RUNGS_MAX}"
+    if len(set(rungs)) < len(rungs):
+        yield "a step that did not help is not repeated: name each step once"
+    if Rung.QUARANTINE in rungs[:-1]:
+        yield "nothing comes after a person was called: put Quarantine last"
+    if {Rung.DRAIN, Rung.RESTART} <= set(rungs) and rungs.index(Rung.DRAIN) > rungs.index(Rung.RESTART):
+        yield "a restart cuts requests in flight: put Drain before Restart"

@@ -1,0 +1,144 @@
+"""`LeakedConcurrency`: slots, requests or cache blocks that count as used although nobody is served with them.
+
+Only time without progress tells a leak from a load. A full leak (no slot is left) kills after `restart_deadline`; a
+partial one, beside which canaries pass, is reported then and kills after ten times as long: vLLM itself holds the
+cache of a lost transfer for 480 s (`VLLM_NIXL_ABORT_REQUEST_TIMEOUT`) in good health.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
+from llm_watchdog.core.canaries import CanaryOutcome
+from llm_watchdog.core.findings import Finding
+from llm_watchdog.core.held import Held, lasted, probes_hanging, slots_held
+from llm_watchdog.core.signs import signs
+from llm_watchdog.core.spells import Holds, Spell
+from llm_watchdog.core.window import Span
+
+if TYPE_CHECKING:
+    from llm_watchdog.api.policy import EngineTarget
+    from llm_watchdog.api.thresholds import DetectorsPolicy
+    from llm_watchdog.core.window import Window
+
+PARTIAL_PATIENCE: Final = 10.0
+"""Times the restart deadline."""
+CERTAIN: Final = 2.0
+"""Times the deadline: the work of a client that went away may still run on for a while."""
+FRESH_SECONDS: Final = 30.0
+"""Of a metrics page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leak:
+    """What is held, since when, and for how many seconds as far as the watchdog was awake."""
+
+    reason: FindingReason
+    since: float
+    seconds: float
+    message: str
+
+
+def leaked_concurrency(window: Window, target: EngineTarget, thresholds: DetectorsPolicy, now: float) -> Finding | None:
+    """Judge calls that hang for a slot, then slots, then requests, then the cache."""
+    hanging = probes_hanging(window, now)
+    slots = slots_held(window, target, now)
+    return (
+        (None if hanging is None else _probe_hangs(window, thresholds, hanging, now))
+        or (None if slots is None else _slots(window, thresholds, slots, now))
+        or _running(window, thresholds, now)
+        or _cache(window, thresholds, now)
+    )
+
+
+def _probe_hangs(window: Window, thresholds: DetectorsPolicy, hanging: Held, now: float) -> Finding | None:
+    seconds = lasted(window, hanging)
+    message = f"a call that takes a slot and no token hangs for {seconds:.0f} s, while other calls are answered"
+    leak = _Leak(reason=FindingReason.SLOT_PROBE_HANGS, since=hanging.since, seconds=seconds, message=message)
+    return _full(window, thresholds, leak, now, for_nobody=hanging.for_nobody)
+
+
+def _slots(window: Window, thresholds: DetectorsPolicy, slots: Held, now: float) -> Finding | None:
+    seconds = lasted(window, slots)
+    for_whom = "nobody waits for an answer" if slots.for_nobody else "no byte moves for anybody"
+    if slots.all_of_them:
+        message = f"{slots.held} of {slots.limit} slots are held for {seconds:.0f} s and none comes free; {for_whom}"
+        reason = FindingReason.SLOTS_WITHOUT_PROGRESS if slots.tells_progress else FindingReason.QUEUE_AT_LIMIT
+        leak = _Leak(reason=reason, since=slots.since, seconds=seconds, message=message)
+        return _full(window, thresholds, leak, now, for_nobody=slots.for_nobody)
+    if not slots.for_nobody:
+        return None
+    message = f"{slots.held} slots are busy for {seconds:.0f} s and do not move; {for_whom}"
+    if slots.leaving:
+        message = f"`{slots.leaving}` for {seconds:.0f} s: something holds the model; {for_whom}"
+    leak = _Leak(reason=FindingReason.SLOTS_WITHOUT_PROGRESS, since=slots.since, seconds=seconds, message=message)
+    return _full(window, thresholds, leak, now) if slots.leaving else _partial(window, thresholds, leak, now)
+
+
+def _running(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
+    """Tokens that flow are another fault (`TokensForNobody`)."""
+    spell = window.spells.of(Holds.NOBODY, Holds.RUNNING)
+    if spell is None or Holds.FOREIGN in window.spells.lasting or not _is_refreshed(window, spell, now):
+        return None
+    seconds = window.seen_seconds(Span(spell.since, spell.until))
+    message = f"up to {spell.most_running:g} requests count as running for {seconds:.0f} s; nobody waits for an answer"
+    reason = FindingReason.RUNNING_WITHOUT_CLIENTS
+    return _partial(window, thresholds, _Leak(reason=reason, since=spell.since, seconds=seconds, message=message), now)
+
+
+def _cache(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
+    spell = window.spells.of(Holds.NOBODY, Holds.CACHE_HELD)
+    page = next((page.reading for page in reversed(window.metrics) if page.reading is not None), None)
+    if spell is None or page is None or not _is_refreshed(window, spell, now):
+        return None
+    seconds = window.seen_seconds(Span(spell.since, spell.until))
+    used, least = page.kv_usage or 0.0, window.spells.least_cache or 0.0
+    message = f"{used:.1%} of the cache is in use for {seconds:.0f} s with nothing running, and was {least:.1%} at rest"
+    reason = FindingReason.CACHE_HELD_WHILE_IDLE
+    return _partial(window, thresholds, _Leak(reason=reason, since=spell.since, seconds=seconds, message=message), now)
+
+
+def _is_refreshed(window: Window, spell: Spell, now: float) -> bool:
+    """A canary's whole life lies in the spell: its steps have pushed the gauges anew (vllm#22545)."""
+    fresh = spell.until >= window.horizon(now) - FRESH_SECONDS
+    return fresh and any(
+        canary.outcome is CanaryOutcome.SUCCEEDED
+        and canary.started_at > spell.since
+        and (canary.finished_at or canary.started_at) < spell.until
+        for canary in window.canaries
+    )
+
+
+def _full(
+    window: Window, thresholds: DetectorsPolicy, leak: _Leak, now: float, *, for_nobody: bool = True
+) -> Finding | None:
+    """With clients that wait for an answer it may be their requests that take so long: slower then."""
+    policy = thresholds.leaked_concurrency
+    patience = 0.0 if for_nobody else thresholds.stalled_stream.busy_restart_deadline
+    faulty = leak.seconds >= max(policy.restart_deadline, patience)
+    certain = faulty or (for_nobody and leak.seconds >= CERTAIN * policy.deadline)
+    found = _finding(window, leak, now, faulty=faulty, silent=True, incident=certain)
+    return found if leak.seconds >= policy.deadline else None
+
+
+def _partial(window: Window, thresholds: DetectorsPolicy, leak: _Leak, now: float) -> Finding | None:
+    policy = thresholds.leaked_concurrency
+    faulty = leak.seconds >= PARTIAL_PATIENCE * policy.restart_deadline
+    certain = leak.seconds >= policy.restart_deadline
+    found = _finding(window, leak, now, faulty=faulty, silent=False, incident=certain)
+    return found if leak.seconds >= policy.deadline else None
+
+
+def _finding(window: Window, leak: _Leak, now: float, *, faulty: bool, silent: bool, incident: bool) -> Finding:
+    return Finding(
+        fault=FaultClass.LEAKED_CONCURRENCY,
+        reason=leak.reason,
+        state=VerdictState.FAULTY if faulty else VerdictState.SUSPECT,
+        message=leak.message,
+        since=leak.since,
+        silent=silent,
+        signs=signs(window, window.canaries[-1:], now),
+        incident=incident,
+    )

@@ -1,0 +1,44 @@
+"""What this model usually does on this machine: how long it takes, and how much it says. Records only; see `deadlines`.
+
+Times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+LENGTH_SAMPLES: Final = 8
+"""Answers that a shape's usual length is taken from: its first ones, so that a slow decay cannot become the norm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """A running fit of log-normally distributed times."""
+
+    count: int = 0
+    mean: float = 0.0
+    """Of the logarithms."""
+    variance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """Keyed by what was measured: the shape and the load of a canary, or the engine's own histogram."""
+
+    first_token: Mapping[str, Habit] = field(default_factory=dict)
+    gap: Mapping[str, Habit] = field(default_factory=dict)
+    learned_until: float = float("-inf")
+    """Observations that ended up to this moment have been learned from, or passed over."""
+    sick_at: float = float("-inf")
+    """When a verdict last said that the replica is sick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """The shortest of the first whole answers of a shape."""
+
+    count: int
+    tokens: int
+    characters: int

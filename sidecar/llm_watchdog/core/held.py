@@ -1,0 +1,160 @@
+"""Slots that are held while nothing moves, as an engine's status endpoint shows them, and for whom.
+
+Busy and leaked look alike at one instant: five long streams fill a FastChat worker as five leaked permits do. What
+tells them apart is time in which no byte moves, no request ends, and nobody waits for an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.core.canaries import SILENT_OUTCOMES
+from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.core.spells import Holds
+from llm_watchdog.core.window import Span
+
+if TYPE_CHECKING:
+    from llm_watchdog.api.policy import EngineTarget
+    from llm_watchdog.core.observations import StatusObservation
+    from llm_watchdog.core.window import Window
+
+FRESH_SECONDS: Final = 45.0
+"""A status look that is older, with none since, says nothing about now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The newest looks, at all of which slots were held and nothing moved."""
+
+    since: float
+    until: float
+    held: int
+    """The fewest at any of these looks, our own requests not counted."""
+    limit: int | None
+    tells_progress: bool
+    for_nobody: bool
+    """By the sockets, no client waited for an answer in all that time."""
+    leaving: str = ""
+
+    @property
+    def all_of_them(self) -> bool:
+        """No slot is left for anybody."""
+        return self.limit is not None and self.held >= self.limit > 0
+
+
+def slots_held(window: Window, target: EngineTarget, now: float) -> Held | None:
+    """By the busy count of a status endpoint."""
+    run: list[StatusObservation] = []
+    for look in reversed([look for look in window.status if look.reading is not None]):
+        if run and not _goes_on(look, run[-1]):
+            break
+        if _busy(window, look) <= 0 and not _leaving(look):
+            break
+        run.append(look)
+    if not run or run[0].at < window.horizon(now) - FRESH_SECONDS:
+        return None
+    full = _full(window, target, run)
+    if full is not None:
+        return full
+    nobody = window.spells.of(Holds.NOBODY)
+    # Canaries may pass beside a partial leak: no life of ours excuses it, and there is none of others.
+    since = max(run[-1].at, _since(window, run[-1].at) if nobody is None else nobody.since)
+    return _held(window, target, run, since, for_nobody=nobody is not None)
+
+
+def _full(window: Window, target: EngineTarget, run: list[StatusObservation]) -> Held | None:
+    """All slots, for as long as nothing has moved for anybody."""
+    since = _since(window, run[-1].at)
+    held = _held(window, target, run, since, for_nobody=nobody_since(window, since))
+    return held if held.all_of_them else None
+
+
+def _held(
+    window: Window, target: EngineTarget, run: list[StatusObservation], since: float, *, for_nobody: bool
+) -> Held:
+    newest = run[0].reading
+    kept = [look for look in run if look.at >= since]
+    return Held(
+        since=since,
+        until=max(since, run[0].at),
+        held=min((_busy(window, look) for look in kept), default=0),
+        tells_progress=newest is not None and newest.progress is not None,
+        limit=target.concurrency or (None if newest is None else newest.slots),
+        for_nobody=for_nobody,
+        leaving=_leaving(run[0]),
+    )
+
+
+def probes_hanging(window: Window, now: float) -> Held | None:
+    """Calls that take a slot and no token get no answer, while others do."""
+    run: list[StatusObservation] = []
+    for look in reversed([look for look in window.status if look.takes_slot]):
+        if look.kind is not AnswerKind.SILENT:
+            break
+        run.append(look)
+    if not run or run[0].at < window.horizon(now) - FRESH_SECONDS:
+        return None
+    since = _since(window, run[-1].at - run[-1].seconds)
+    answers = [h.at for h in window.health if h.kind is AnswerKind.ANSWERED]
+    answers += [look.at for look in window.status if look.kind is AnswerKind.ANSWERED]
+    if max(answers, default=since) <= since:
+        return None
+    until = max(since, run[0].at)
+    return Held(
+        since=since, until=until, held=0, limit=None, tells_progress=False, for_nobody=nobody_since(window, since)
+    )
+
+
+def is_held_for_nobody(window: Window, target: EngineTarget, now: float) -> bool:
+    """Is the likelier fault one of slots, so that the silence of a canary is but its consequence?"""
+    held = slots_held(window, target, now)
+    full = held is not None and held.all_of_them and held.for_nobody
+    return full or probes_hanging(window, now) is not None
+
+
+def nobody_since(window: Window, since: float) -> bool:
+    """No client waited for an answer at any look at the sockets since then."""
+    spell = window.spells.of(Holds.NOBODY)
+    return spell is not None and spell.since <= since and spell.until >= window.horizon(since)
+
+
+def lasted(window: Window, held: Held) -> float:
+    """Seconds that the watchdog was awake for."""
+    return window.seen_seconds(Span(held.since, held.until))
+
+
+def _goes_on(earlier: StatusObservation, later: StatusObservation) -> bool:
+    """Nothing ended and nothing moved between two looks; a slot that came free and was taken again is life."""
+    one, other = earlier.reading, later.reading
+    if one is None or other is None or earlier.name != later.name:
+        return False
+    return (one.busy or 0) <= (other.busy or 0) and one.progress == other.progress
+
+
+def _busy(window: Window, look: StatusObservation) -> int:
+    if look.reading is None or look.reading.busy is None:
+        return 0
+    return look.reading.busy - _own(window, look.at)
+
+
+def _own(window: Window, at: float) -> int:
+    """Our requests that may hold a slot at that time: in flight, or given up on and perhaps not noticed to be."""
+    passed = float("-inf") if window.last_passed_at is None else window.last_passed_at
+    begun = [canary for canary in window.canaries if canary.started_at <= at]
+    in_flight = sum(canary.finished_at is None or canary.finished_at >= at for canary in begun)
+    given_up = sum(
+        canary.outcome in SILENT_OUTCOMES and canary.started_at > passed and canary.finished_at < at
+        for canary in begun
+        if canary.finished_at is not None
+    )
+    return in_flight + given_up
+
+
+def _leaving(look: StatusObservation) -> str:
+    return "" if look.reading is None else look.reading.leaving
+
+
+def _since(window: Window, first: float) -> float:
+    """Whatever moved for anybody later shows that it was no leak until then."""
+    return first if window.last_life_at is None else max(first, window.last_life_at)

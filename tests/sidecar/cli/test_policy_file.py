@@ -1,0 +1,126 @@
+"""The policy file: what is taken, and with which path each mistake is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_watchdog.api.document import encode
+from llm_watchdog.api.policy import WatchdogPolicy
+from llm_watchdog.api.reasons import Mode, Rung
+from llm_watchdog.api.thresholds import Switch
+from llm_watchdog.cli.policy_file import PolicyError, read_policy
+
+FULL = """
+mode: Observe
+canary: {interval: 1m30s, maxTokens: 8}
+checks: {cache: Off, slots: On, tokensPerDay: 5}
+detectors:
+  stalledStream: {mode: Enforce, learn: false, firstTokenDeadline: 500ms}
+  degradedOutput: {knownAnswers: [{prompt: "2 + 2 =", answer: "4"}]}
+remediation:
+  budget: {maxPerHour: 0, cooldown: 0}
+  ladders: {engineDead: [Restart, Quarantine]}
+"""
+
+
+def test_everything_may_be_said_and_left_out() -> None:
+    said = read_policy(FULL).watchdog
+    assert said.canary.interval == 90
+    assert (said.checks.cache, said.checks.slots) == (Switch.OFF, Switch.ON)
+    assert said.detectors.stalled_stream.mode is Mode.ENFORCE
+    assert not said.detectors.stalled_stream.learn
+    assert said.detectors.degraded_output.known_answers[0].answer == "4"
+    assert said.remediation.ladders.engine_dead == [Rung.RESTART, Rung.QUARANTINE]
+    assert said.detectors.wake_failed == WatchdogPolicy().detectors.wake_failed
+
+
+@pytest.mark.parametrize("nothing", ["", "{}", "# only a comment", "canary:\ndetectors: null"])
+def test_nothing_said_is_all_defaults(nothing: str) -> None:
+    assert read_policy(nothing).watchdog == WatchdogPolicy()
+
+
+@pytest.mark.parametrize(("text", "states"), [("mode: Enforce", True), ("mode:", False), ("canary: {}", False)])
+def test_whether_a_mode_is_stated(text: str, states: bool) -> None:  # noqa: FBT001
+    assert read_policy(text).states_mode is states
+
+
+def test_what_the_operator_writes_can_be_read_back() -> None:
+    document = encode(WatchdogPolicy())
+    assert read_policy(json.dumps(document)).watchdog == WatchdogPolicy()
+    assert read_policy(yaml.safe_dump(document)).watchdog == WatchdogPolicy()
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        ("canari: {}", ["canari: unknown field, there is mode, canary, "]),
+        ("canary: {interval: 3, foo: 1}", ["canary.foo: unknown field", "canary.interval: '3' is no duration"]),
+        ("canary: [1]", ["canary: [1] is no mapping"]),
+        ("[1]", ["the document: [1] is no mapping"]),
+        ("canary: {maxTokens: true}", ["canary.maxTokens: True is not a whole number"]),
+        ("canary: {maxTokens: 0}", ["canary.maxTokens: 0 is not within 1 and 128"]),
+        ("canary: {timeout: 0s}", ["canary.timeout: must be longer than 0s"]),
+        ("detectors: {stalledStream: {learn: On}}", ["detectors.stalledStream.learn: 'On' is not true or false"]),
+        ("checks: {cache: true}", ["checks.cache: True is none of Auto, On, Off"]),
+        ("detectors: {crossTalk: {mode: Off}}", ["detectors.crossTalk.mode: 'Off' is none of Enforce, Observe"]),
+        ("remediation: {budget: {maxPerHour: -1}}", ["remediation.budget.maxPerHour: -1 is below 0"]),
+        (
+            "detectors: {degradedOutput: {knownAnswers: [{prompt: a}, 7]}}",
+            [
+                "detectors.degradedOutput.knownAnswers[0].answer: is missing",
+                "detectors.degradedOutput.knownAnswers[1]: 7 is no mapping",
+            ],
+        ),
+        (
+            "remediation: {ladders: {engineDead: [Drain, Jump]}}",
+            ["remediation.ladders.engineDead[1]: 'Jump' is none of"],
+        ),
+        ("remediation: {ladders: {crossTalk: []}}", ["remediation.ladders.crossTalk: 0 steps"]),
+        ("remediation: {ladders: {crossTalk: [Quarantine, Drain]}}", ["put Quarantine last"]),
+        ("remediation: {ladders: {crossTalk: [Restart, Drain]}}", ["put Drain before Restart"]),
+        ("remediation: {ladders: {crossTalk: [Drain, Drain]}}", ["name each step once"]),
+        ("detectors: {wakeFailed: {deadline: 40s}}", ["detectors.wakeFailed.restartDeadline: 30s is below deadline"]),
+        ("detectors: {stalledStream: {busyDeadline: 200s}}", ["detectors.stalledStream.busyRestartDeadline: "]),
+        ("a: [", ["no YAML: "]),
+        ("!!python/object:os.system {}", ["no YAML: "]),
+    ],
+)
+def test_each_mistake_is_told_with_its_path(text: str, errors: list[str]) -> None:
+    with pytest.raises(PolicyError) as told:
+        read_policy(text)
+    lines = str(told.value).split("\n")
+    assert len(lines) == len(errors)
+    assert all(error in line for error, line in zip(errors, lines, strict=True))
+
+
+KEYS = st.sampled_from(["canary", "mode", "detectors", "remediation", "ladders", "engineDead", "budget", "x"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def refusal(text: str) -> str:
+    """Empty: taken. Anything but a refusal is raised."""
+    try:
+        read_policy(text)
+    except PolicyError as error:
+        return str(error) or "refused without a word"
+    return ""
+
+
+@given(JSON)
+def test_no_document_does_more_than_be_refused(document: object) -> None:
+    refused = refusal(json.dumps(document))
+    assert all(": " in line for line in refused.split("\n") if refused)
+
+
+@given(st.text(max_size=60))
+def test_no_text_does_more_than_be_refused(text: str) -> None:
+    assert refusal(text) != "refused without a word"

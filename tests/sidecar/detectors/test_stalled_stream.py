@@ -1,0 +1,197 @@
+"""`StalledStream` beyond plain hangs: learned deadlines, waits beside life, and when it is an incident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_watchdog.api.policy import WatchdogPolicy
+from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
+from llm_watchdog.api.thresholds import DetectorsPolicy, StalledStreamPolicy
+from tests.sidecar.detectors.stage import BEGIN, Odd, Stage, played
+from tests.sidecar.simulation import Client, between
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_watchdog.core.observations import MetricsReading
+
+FAULT = FaultClass.STALLED_STREAM
+FIXED = WatchdogPolicy(detectors=DetectorsPolicy(stalled_stream=StalledStreamPolicy(learn=False)))
+
+
+def crowd(size: int = 8) -> list[Client]:
+    return [Client(at=5 + n, peer=f"10.0.0.9:{n}:1") for n in range(size)]
+
+
+def queue(running: float = 0.0, waiting: float = 3.0) -> Callable[[float, MetricsReading], MetricsReading]:
+    return lambda now, r: replace(r, running=running, waiting=waiting, kv_usage=0.1) if now >= BEGIN else r
+
+
+HANGS = {
+    # A1, A6, A9-A14, A17, A19, A22, A25, A26, A28, A30: idle, warm, silent; health 200 all the while
+    "A1 idle": (Odd(silent=between(BEGIN)), FindingReason.NO_FIRST_TOKEN, 20, 23),
+    # A2
+    "A2 waiting 3, running 0, cache free": (
+        Odd(silent=between(BEGIN), page=queue(), clients=[Client(at=BEGIN - 1, headers_bytes=0)]),
+        FindingReason.ADMISSION_STALLED,
+        100,
+        118,
+    ),
+    # A3, A4, A7
+    "A4 running 1, no token, under load": (
+        Odd(silent=between(BEGIN), clients=crowd()),
+        FindingReason.NO_PROGRESS,
+        100,
+        118,
+    ),
+    # A18, A24: it begins, and stops moving
+    "A18 stops after two tokens": (Odd(stalls_after_two=between(BEGIN)), FindingReason.TOKEN_GAP, 20, 32),
+    # A15, A29: even the web server is gone
+    "A15 frozen server": (Odd(frozen_server=between(BEGIN)), FindingReason.NO_FIRST_TOKEN, 20, 23),
+    # A20: queued for ever after an idle sleep; A23: slower and slower, then endless
+    "A23 slower and slower, then endless": (
+        Odd(first_token=lambda now: 0.5 if now < BEGIN - 60 else min(60.0, 0.5 * 1.2 ** ((now - BEGIN + 60) / 4))),
+        FindingReason.NO_FIRST_TOKEN,
+        0,
+        90,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_a_hang_is_found(name: str) -> None:
+    engine, reason, earliest, latest = HANGS[name]
+    stage = played(engine, BEGIN + 130)
+    faulty = stage.when(reason, faulty=True)
+    assert faulty is not None
+    assert earliest <= faulty <= latest
+    assert stage.incidents() == {FAULT}
+
+
+def test_an_incident_opens_at_twice_the_deadline_of_an_idle_engine_and_rotation_is_left_at_once() -> None:
+    stage = played(Odd(silent=between(BEGIN)), BEGIN + 30)
+    left, opened = stage.when(FindingReason.NO_FIRST_TOKEN), stage.when(FindingReason.NO_FIRST_TOKEN, incident=True)
+    assert left is not None
+    assert opened is not None
+    assert left <= 7.5
+    assert 10 <= opened <= 12.5
+
+
+@pytest.mark.parametrize("stall", [12.0, 40.0, 70.0])
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_compile_under_load_leaves_rotation_and_no_record(stall: float, *, readable: bool) -> None:
+    """F5: kernel compiles of 30 to 70 s."""
+    busy = Odd(silent=between(BEGIN, BEGIN + stall), clients=crowd(), sockets_readable=readable)
+    stage = played(busy, BEGIN + stall + 60)
+    assert VerdictState.SUSPECT in stage.states(BEGIN)
+    assert stage.incidents() == set()
+    assert stage.verdict.is_well
+
+
+def test_an_idle_hiccup_of_8_seconds_leaves_no_record() -> None:
+    assert played(Odd(silent=between(BEGIN, BEGIN + 8)), BEGIN + 60).incidents() == set()
+
+
+# Deadlines are learned.
+
+
+@pytest.mark.parametrize(("seconds", "samples"), [(7.0, 60.0), (8.5, 60.0)])
+def test_a_model_that_is_always_slow_is_slow_and_not_suspect(seconds: float, samples: float) -> None:
+    """F18: fixed limits killed busy local servers."""
+    stage = played(Odd(first_token=lambda _now: seconds), samples * (seconds + 2) + 60)
+    assert stage.incidents() == set()
+    assert VerdictState.SUSPECT not in stage.states(40 * (seconds + 2))
+    fixed = Stage(Odd(first_token=lambda _now: seconds), policy=FIXED).run(300)
+    assert VerdictState.SUSPECT in fixed.states(), "what it would be without"
+
+
+def test_a_slow_model_that_hangs_is_found_later_and_not_much_later() -> None:
+    begin = 600.0
+    stage = Stage(Odd(first_token=lambda _now: 7.0, silent=between(begin))).run(begin + 120)
+    assert stage.verdict.state is VerdictState.FAULTY
+    first = next(at for at, verdict in stage.verdicts if at > begin and verdict.state is VerdictState.FAULTY)
+    assert 20 <= first - begin <= 90
+
+
+def test_below_thirty_samples_the_fixed_deadlines_hold() -> None:
+    stage = Stage(Odd(first_token=lambda _now: 7.0)).run(25 * 9.0)
+    assert VerdictState.SUSPECT in stage.states(20 * 9.0)
+
+
+def test_nothing_is_learned_from_a_sick_period() -> None:
+    stage = Stage(Odd(silent=lambda now: now % 100 > 50)).run(3000)
+    assert stage.states() >= {VerdictState.FAULTY}
+    assert all(habit.mean < 0 for habit in stage.window.habits.first_token.values()), "none took a second"
+
+
+def test_a_fast_model_keeps_its_floors() -> None:
+    stage = played(Odd(silent=between(BEGIN)), BEGIN + 30)
+    assert stage.when(FindingReason.NO_FIRST_TOKEN) == pytest.approx(6, abs=1.5)
+
+
+def test_what_was_learned_outlives_a_restart() -> None:
+    stage = Stage(Odd(first_token=lambda _now: 7.0, listener=lambda now: 7 if now < 600 else 8)).run(700)
+    assert VerdictState.SUSPECT not in stage.states(620)
+
+
+# What waits beside life.
+
+
+def test_a_time_to_first_token_that_grows_while_the_load_does_not() -> None:
+    """A12, A23."""
+    slower = Odd(first_token=lambda now: 0.05 if now < BEGIN else min(4.5, 1.0 + (now - BEGIN) / 30))
+    stage = played(slower, BEGIN + 120)
+    assert stage.when(FindingReason.FIRST_TOKEN_SLOWING, incident=True) is not None
+    assert stage.first(VerdictState.FAULTY) is None
+
+
+def test_a_time_to_first_token_that_grows_with_the_load_is_a_load() -> None:
+    slower = Odd(first_token=lambda now: 0.05 if now < BEGIN else min(4.5, 1.0 + (now - BEGIN) / 30), clients=crowd())
+    assert played(slower, BEGIN + 400).incidents() == set()
+
+
+def test_a_time_to_first_token_that_is_slow_and_stays_so_is_none() -> None:
+    assert played(Odd(first_token=lambda now: 0.05 if now < BEGIN else 3.0), BEGIN + 200).incidents() == set()
+
+
+def test_a_queue_that_only_users_stand_in() -> None:
+    """A38: parked requests block the admission of users; canaries pass."""
+    users = [Client(at=BEGIN + n, peer=f"10.0.0.9:{n}:1", chunk_bytes=0) for n in range(3)]
+    stage = played(Odd(page=queue(), clients=users), BEGIN + 200)
+    at = stage.when(FindingReason.ADMISSION_STALLED, incident=True)
+    assert at is not None
+    assert 120 <= at <= 130
+    assert stage.first(VerdictState.FAULTY) is None, "others are served"
+
+
+def test_one_users_request_without_a_byte_is_told_and_nothing_more() -> None:
+    """A16, A28."""
+    stage = played(Odd(clients=[*crowd(), Client(at=BEGIN, peer="stalled", headers_bytes=0, chunk_bytes=0)]))
+    at = stage.when(FindingReason.USER_STREAM_STALLED)
+    assert at is not None
+    assert 120 <= at <= 122
+    assert stage.incidents() == set()
+    assert not any(finding.moves for finding in stage.verdict.findings)
+    assert stage.verdict.is_well
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        Client(at=BEGIN, chunk_bytes=0, headers_bytes=4000),  # idle in a pool
+        Client(at=BEGIN, request_bytes=100, headers_bytes=0, chunk_bytes=0),  # no generation request
+        Client(at=BEGIN, headers_bytes=0, first_token_after=100),
+    ],
+)
+def test_other_connections_are_not(client: Client) -> None:
+    stage = played(Odd(clients=[*crowd(), replace(client, peer="odd")]), BEGIN + 200)
+    assert not stage.reasons()
+
+
+def test_a_canary_behind_a_crowd_is_told_and_nothing_more() -> None:
+    stage = played(Odd(queued=between(BEGIN), clients=crowd(64)), BEGIN + 400)
+    assert stage.reasons() == {FindingReason.NO_FIRST_TOKEN}
+    assert stage.incidents() == set()
