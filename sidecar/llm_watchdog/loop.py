@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llm_watchdog.actions.restart import RestartAction
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
+    from llm_watchdog.core.baseline import Baseline
     from llm_watchdog.core.case import Case, Order
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.core.metering import Meter
@@ -53,6 +54,10 @@ class Window(Protocol):
     def meter(self) -> Meter:
         """Of a metered engine: what canaries have cost today."""
 
+    @property
+    def baseline(self) -> Baseline:
+        """Of this replica's output."""
+
 
 class Looking(Protocol):
     """The watcher, as far as the loop needs it; see `probes.watch`."""
@@ -72,6 +77,12 @@ class Looking(Protocol):
 
     def confirm(self) -> None:
         """Send a canary now."""
+
+    def unchecked(self, now: float) -> str:
+        """Start-up checks still to be made."""
+
+    def note_rotation(self, *, in_rotation: bool) -> None:
+        """Some checks are made out of rotation only."""
 
     def use(self, policy: Policy) -> None:
         """Another policy is in force."""
@@ -196,6 +207,8 @@ class Loop:
             order=None if ordered is None else self._restart.answer(ordered),
             jitter=self._jitter,
             journal_durable=self._journal.durable,
+            unchecked=self._watcher.unchecked(monotonic),
+            baseline=self._watcher.window.baseline,
             draining=self.drain is not None and self.drain.active,
             release=self._place.release,
         )
@@ -218,6 +231,7 @@ class Loop:
         if self.last is None or self.last.rotation.reason is not decided.rotation.reason:
             log.info("rotation: %s, %s", decided.rotation.reason, decided.rotation.message)
         self.replica, self.last = decided.replica, decided
+        self._watcher.note_rotation(in_rotation=decided.rotation.in_rotation)
         return True
 
     def _act(self, decided: Pass) -> None:

@@ -68,6 +68,20 @@ class WatchdogCollector(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_canary_tokens", "Tokens that canaries have cost the engine.", value=self._tally.tokens
         )
+        checks = CounterMetricFamily(f"{PREFIX}_checks", "Rounds of active checks.", labels=["kind"])
+        for kind, count in self._tally.checks.items():
+            checks.add_metric([kind.value], count)
+        yield checks
+        yield CounterMetricFamily(
+            f"{PREFIX}_check_tokens",
+            "Tokens that active checks have made the engine generate, a part of the canary tokens.",
+            value=self._tally.check_tokens,
+        )
+        yield CounterMetricFamily(
+            f"{PREFIX}_check_prompt_tokens",
+            "Tokens of the prompts of active checks, as far as the engine tells.",
+            value=self._tally.check_prompt_tokens,
+        )
         bounds = zip(FIRST_TOKEN_BUCKETS, self._tally.first_token_buckets, strict=True)
         buckets = [(str(bound), float(count)) for bound, count in bounds]
         yield HistogramMetricFamily(

@@ -128,6 +128,7 @@ def test_the_recorded_metrics_page() -> None:
         generation_tokens=45.0,
         process_start=1.79522241939e09,
         asleep=False,
+        cache_hits=0.0,
         finished=7.0,
         first_token_sum=15.849307537078857,
         first_token_count=7.0,

@@ -17,6 +17,7 @@ from llm_watchdog.actions.restart import InPlaceRestart
 from llm_watchdog.api import names
 from llm_watchdog.api.reasons import Phase, RestartMethod, UnknownReason, VerdictState
 from llm_watchdog.clock import Clock
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.metering import Meter
@@ -71,6 +72,7 @@ class Watcher:
         self.engine = engine
         self.window = self
         self.refused_at: float | None = None
+        self.baseline = Baseline()
         self.meter = Meter()
         self._began = Clock.monotonic()
 
@@ -91,6 +93,11 @@ class Watcher:
         )
 
     def confirm(self) -> None: ...
+
+    def unchecked(self, _now: float) -> str:
+        return ""
+
+    def note_rotation(self, *, in_rotation: bool) -> None: ...
 
     def use(self, policy: Policy) -> None: ...
 

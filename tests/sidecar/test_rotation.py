@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from llm_watchdog.api.policy import EngineTask
 from llm_watchdog.api.reasons import FaultClass, Mode, RotationReason, UnknownReason, VerdictState
-from llm_watchdog.core.case import EngineMark
-from llm_watchdog.core.situation import Gate, Modes
-from tests.sidecar.situations import NEW, OLD, START, World, serving
+from llm_watchdog.core.baseline import Baseline
+from llm_watchdog.core.case import EngineMark, Stage
+from llm_watchdog.core.situation import Gate, Modes, OrderAnswer, OrderState
+from tests.sidecar.situations import NEW, OLD, START, World, ordered, serving
 
 
 def reason(world: World) -> RotationReason:
@@ -157,3 +158,34 @@ def test_an_alert_does_not_keep_a_replica_out() -> None:
     alert = replace(world.verdict.findings[0], silent=False)
     world.verdict = replace(world.verdict, findings=(alert,), last_healthy_at=world.at, last_canary_passed_at=world.at)
     assert world.settle().in_rotation
+
+
+def test_a_canary_is_not_enough_while_start_up_checks_are_to_be_made() -> None:
+    world = World(facts={"unchecked": "start-up checks to be made: Fingerprint"}).settle().healthy()
+    assert (world.in_rotation, reason(world)) == (False, RotationReason.STARTING)
+    assert world.last is not None
+    assert "Fingerprint" in world.last.rotation.message
+    assert world.settle(unchecked="").in_rotation
+    assert world.settle(unchecked="start-up checks to be made: CachePair").in_rotation, "later rounds move nothing"
+
+
+def test_after_a_wake_the_checks_come_before_users() -> None:
+    world = serving().unknown(UnknownReason.ASLEEP)
+    world.facts["unchecked"] = "start-up checks to be made: CachePair"
+    assert not world.healthy().in_rotation
+    assert reason(world) is RotationReason.WAKE_GATE
+    assert world.settle(unchecked="").in_rotation
+
+
+def test_a_restart_is_proved_by_the_checks_too() -> None:
+    world = ordered(unchecked="")
+    world.facts["unchecked"] = "start-up checks to be made: Fingerprint"
+    world.settle(engine=NEW, order=OrderAnswer(state=OrderState.HONOURED)).healthy()
+    assert world.case.stage is not Stage.CLOSED
+    world.settle(unchecked="")
+    assert world.case.stage is Stage.CLOSED
+
+
+def test_the_baseline_is_journalled() -> None:
+    world = serving().settle(baseline=Baseline(key="vllm|1|tiny|completions"))
+    assert world.replica.baseline.key == "vllm|1|tiny|completions"

@@ -12,6 +12,7 @@ import pytest
 
 from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, ProbeCost, WatchdogPolicy
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
+from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.observations import SocketSample, SocketsObservation
 from llm_watchdog.probes.watch import Watcher
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.looptime
 COMPLETIONS = "/v1/completions"
-WATCHDOG = WatchdogPolicy(canary=CanaryPolicy(max_tokens=8))
-"""As many as the recorded answers hold."""
+NO_CHECKS = ChecksPolicy(fingerprint=Switch.OFF, cache=Switch.OFF, cross_talk=Switch.OFF, slots=Switch.OFF)
+WATCHDOG = WatchdogPolicy(canary=CanaryPolicy(max_tokens=8), checks=NO_CHECKS)
+"""As many as the recorded answers hold. Checks have tests of their own."""
 
 
 @dataclass

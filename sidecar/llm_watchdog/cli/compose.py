@@ -96,7 +96,7 @@ async def watch(form: Form) -> None:
         host=form.host,
         look_at_sockets=form.look_at_sockets,
     )
-    watcher.window = replace(watcher.window, meter=replay.replica.meter)
+    watcher.window = replace(watcher.window, meter=replay.replica.meter, baseline=replay.replica.baseline)
     _greet(form.identity, replay, recognized=_recognize(watcher, replay))
     recorder = form.recorder(clock.now)
     loop = Loop(
@@ -121,6 +121,7 @@ async def watch(form: Form) -> None:
         return {
             "policyProblem": form.policy.problem,
             "journal": {"durable": journal.durable, "errors": journal.errors, "lastError": journal.last_error},
+            "checks": watcher.checks(),
             "canaries": {outcome.value: count for outcome, count in watcher.tally.canaries.items()},
             **form.facts(),
         }

@@ -44,7 +44,16 @@ class CheckAnswer:
     arm: Arm
     nonce: str = ""
     """The words that only this stream may carry; empty where it has none."""
+    expected: str = ""
+    """What a known answer must contain, whatever the letters' case."""
     canary: CanaryObservation
+    hit: bool | None = None
+    """The prefix cache was used for it, proven by the engine's own count; None: it does not tell."""
+
+    @property
+    def right(self) -> bool:
+        """It contains what was expected."""
+        return self.expected.casefold() in self.canary.content.text.casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,5 +66,16 @@ class CheckObservation:
     kind: CheckKind
     answers: tuple[CheckAnswer, ...] = ()
     disturbed: bool = False
-    """Somebody else was served meanwhile: no evidence either way."""
+    """Somebody else was served meanwhile, or the engine fell silent: no evidence either way, to be made again."""
     not_applicable: str = ""
+    key: str = ""
+    """Engine type, version, model and shape of the request: what a baseline must have in common with it."""
+    raw: bool = True
+    """Asked without a chat template, which may hold today's date."""
+    tells_numbers: bool = True
+    """This kind of engine sends numbers for log probabilities; a gateway may fill the field with nulls."""
+
+    @property
+    def conclusive(self) -> bool:
+        """It was made, and nobody interfered."""
+        return not self.disturbed and not self.not_applicable

@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from llm_watchdog.core.baseline import learn
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckObservation
+from llm_watchdog.core.complaints import judged
 from llm_watchdog.core.connections import fold
 from llm_watchdog.core.deadlines import measured
 from llm_watchdog.core.held import hold_after
@@ -73,6 +75,8 @@ def _(canary: CanaryObservation, window: Window) -> Window:
     window = replace(window, canaries=(*others, canary)[-CANARIES_MAX:])
     if canary.tokens <= 0 or canary.last_token_at is None:
         return window
+    if not window.answered:
+        window = replace(window, answered_at=canary.last_token_at)
     window = _awake(window.alive(canary.last_token_at))
     return _passed(window, canary) if canary.outcome is CanaryOutcome.SUCCEEDED else window
 
@@ -173,7 +177,11 @@ def _(status: StatusObservation, window: Window) -> Window:
 
 @_add.register
 def _(check: CheckObservation, window: Window) -> Window:
-    return replace(window, checks=_append(window.checks, check, CHECKS_MAX))
+    # Of rounds that were disturbed only the newest counts, for when to try again.
+    kept = tuple(past for past in window.checks if past.kind is not check.kind or not past.disturbed)
+    checks = _append(kept, check, CHECKS_MAX)
+    baseline = learn(window.baseline, checks)
+    return replace(window, checks=checks, baseline=baseline, judged=judged(checks, baseline))
 
 
 @_add.register

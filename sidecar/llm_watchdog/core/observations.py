@@ -44,6 +44,8 @@ class MetricsReading:
     """Any other counter of the dialect that grows with each step of the engine (decode calls, realtime tokens)."""
     finished: float | None = None
     """Requests that were completed, for whatever reason."""
+    cache_hits: float | None = None
+    """Prompt tokens that were taken from the prefix cache."""
     corrupted: float | None = None
     """Requests whose numbers the engine itself found broken."""
     first_token_sum: float | None = None

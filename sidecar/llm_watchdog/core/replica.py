@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, IncidentStatus, WorkerRef
 from llm_watchdog.api.names import incident_name
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Outcome, Phase
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
 from llm_watchdog.core.metering import Meter
@@ -62,6 +63,8 @@ class Replica:
     """Out of rotation on suspicion of this, until a sign of health."""
     last_restart_at: datetime | None = None
     quarantine: Quarantine | None = None
+    baseline: Baseline = field(default_factory=Baseline)
+    """What its output is like when it is well."""
     modes: Modes | None = None
     """As last read from the worker."""
     meter: Meter = field(default_factory=Meter)
@@ -87,6 +90,8 @@ class Pass:
 
 def decide(replica: Replica, situation: Situation) -> Pass:
     """One pass over everything."""
+    if replica.baseline != situation.baseline:
+        replica = replace(replica, baseline=situation.baseline)
     replica = doubt(clear_engine(_release(replica, situation), situation), situation)
     if replica.quarantine is None:
         replica = _open_cases(replica, situation)

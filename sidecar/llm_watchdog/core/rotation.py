@@ -119,10 +119,10 @@ def _out_by_evidence(replica: Replica, situation: Situation) -> Rotation | None:
     if replica.doubted is not None:
         return _out(RotationReason.FAULTY, f"suspected of {replica.doubted}: {situation.verdict.message}")
     if not replica.cleared:
-        why = situation.verdict.message or "none has been sent yet"
+        why = situation.unchecked or situation.verdict.message or "none has been sent yet"
         if replica.waking:
-            return _out(RotationReason.WAKE_GATE, f"waits for the first canary after the sleep: {why}")
-        return _out(RotationReason.STARTING, f"waits for this engine's first canary: {why}")
+            return _out(RotationReason.WAKE_GATE, f"waits for the first canary and checks after the sleep: {why}")
+        return _out(RotationReason.STARTING, f"waits for this engine's first canary and checks: {why}")
     return None
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from llm_watchdog.api.incident import Grant, PodRef
 from llm_watchdog.api.policy import EngineTask, WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, RestartMethod, VerdictState
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import EngineMark
 from llm_watchdog.core.findings import Finding, Verdict
 
@@ -123,6 +124,10 @@ class Situation:
     jitter: timedelta = timedelta()
     """Added to the 30 s of an unreachable API server, so that replicas do not restart in step."""
     journal_durable: bool = True
+    unchecked: str = ""
+    """Start-up checks that a proof, or the first entry into rotation, still waits for."""
+    baseline: Baseline = field(default_factory=Baseline)
+    """Of this replica's output, as far as it is known now."""
     draining: bool = False
     release: str = ""
     """Value of the release annotation."""
@@ -148,7 +153,12 @@ class Situation:
         return finding.state is VerdictState.FAULTY and (since is None or self.when(finding.since) > since)
 
     def proved_after(self, since: datetime) -> datetime | None:
-        """Begin of a canary that passed and began after `since`; of any sign of health where no canary is allowed."""
+        """Begin of a canary that passed and began after `since`; of any sign of health where no canary is allowed.
+
+        Nothing is proved while checks of a new start are still to be made: they may be what failed before.
+        """
+        if self.unchecked:
+            return None
         at = self.verdict.last_canary_passed_at
         if self.task is EngineTask.NONE:
             at = self.verdict.last_healthy_at

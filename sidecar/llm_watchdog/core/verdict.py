@@ -53,7 +53,17 @@ def _findings(
     elif unknown is UnknownReason.STARTING:
         limit = policy.remediation.startup_timeout
         found = (wake_failed(window, target, thresholds, now), start_timed_out(window, limit, now))
-    return _one_cause(tuple(finding for finding in found if finding is not None))
+    return _one_each(_one_cause(tuple(finding for finding in found if finding is not None)))
+
+
+def _one_each(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Of several about the same fault class the strongest, else the first: a class has one incident."""
+    strongest: dict[FaultClass, Finding] = {}
+    for finding in found:
+        before = strongest.get(finding.fault)
+        if before is None or (before.state is VerdictState.SUSPECT and finding.state is VerdictState.FAULTY):
+            strongest[finding.fault] = finding
+    return tuple(strongest.values())
 
 
 def _one_cause(found: tuple[Finding, ...]) -> tuple[Finding, ...]:

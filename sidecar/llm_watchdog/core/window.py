@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
+from llm_watchdog.core.complaints import Judged
 from llm_watchdog.core.connections import Ledger, Traffic
 from llm_watchdog.core.habits import Habits, Hold, Length
 from llm_watchdog.core.metering import Meter
@@ -47,6 +49,10 @@ class Window:
     states: tuple[StateObservation, ...] = ()
     status: tuple[StatusObservation, ...] = ()
     checks: tuple[CheckObservation, ...] = ()
+    """Since the engine started, woke, or lost its cache."""
+    judged: Judged = field(default_factory=Judged)
+    """What these rounds say."""
+    baseline: Baseline = field(default_factory=Baseline)
     traffic: tuple[Traffic, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     blind: tuple[Span, ...] = ()
@@ -54,6 +60,8 @@ class Window:
     listeners: frozenset[int] = frozenset()
     answered: bool = False
     """A canary has got a token since this engine process started (or woke)."""
+    answered_at: float | None = None
+    """When the first one did; None also where another process of ours saw it."""
     came_up: bool = False
     """An earlier engine process had answered."""
     starting_since: float | None = None
@@ -104,6 +112,7 @@ class Window:
             listeners=self.listeners,
             ledger=self.ledger,
             refused_at=self.refused_at,
+            baseline=self.baseline.restarted(),
             meter=self.meter,
             void_because=reason,
             came_up=self.came_up or self.answered,
@@ -134,7 +143,19 @@ class Window:
         return replace(anew, asleep_since=at, woke_at=None) if window.asleep else replace(anew, woke_at=at)
 
     def cold(self) -> Window:
-        """The window of an engine whose model was not in memory: its next answer is a first one."""
+        """The window of an engine whose model was not in memory: its next answer is a first one.
+
+        So it is with the checks: what was right before a sleep may be wrong after it.
+        """
         return replace(
-            self, answered=False, canaries=(), warm_shapes=frozenset(), came_up=self.came_up or self.answered
+            self.rechecked(),
+            answered=False,
+            answered_at=None,
+            canaries=(),
+            warm_shapes=frozenset(),
+            came_up=self.came_up or self.answered,
         )
+
+    def rechecked(self) -> Window:
+        """What the checks have shown is void, though not what was learned from them."""
+        return replace(self, checks=(), judged=Judged())

@@ -32,6 +32,7 @@ class DbGpt(OpenAI):
     models_path: str | None = "/api/controller/models"
     """With `standalone = true` only."""
     shapes: tuple[str, ...] = (WORKER,)
+    templated: frozenset[str] = frozenset({WORKER})
     framing: Framing = Framing.NUL_JSON
     cumulative: bool = True
     end: EndRule = EndRule(finish_required=False)

@@ -167,6 +167,10 @@ class Dialect(Protocol):
     capabilities: Capabilities
     pair_is_safe: bool
     """A cross-talk check cannot rob users' streams."""
+    templated: frozenset[str] = frozenset({"chat"})
+    """Shapes in which the server wraps the prompt into a chat template, which may contain today's date."""
+    version_path: str | None = None
+    """Answers `{"version": ...}`: output is compared within one version only."""
 
     @classmethod
     def of(cls, target: EngineTarget) -> Self:  # noqa: ARG003

@@ -48,6 +48,7 @@ class LazyLlm(OpenAI):
         self._path = path
         self._field = text_field
         self.shapes = (ROUTE,) if path and text_field else ()
+        self.templated = frozenset({ROUTE})
 
     @classmethod
     def of(cls, target: EngineTarget) -> Self:

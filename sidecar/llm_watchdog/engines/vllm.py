@@ -16,6 +16,8 @@ KV_USAGE: Final = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 """New name (since 0.9) and old name (until 0.11)."""
 PROMPT_TOKENS: Final = "vllm:prompt_tokens_total"
 GENERATION_TOKENS: Final = "vllm:generation_tokens_total"
+CACHE_HITS: Final = ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total")
+"""Tokens; new name (since 0.9) and old name (until 0.11)."""
 SLEEP_STATE: Final = "vllm:engine_sleep_state"
 """Since 0.11."""
 FINISHED: Final = "vllm:request_success_total"
@@ -36,6 +38,7 @@ WANTED: Final = frozenset(
         *KV_USAGE,
         PROMPT_TOKENS,
         GENERATION_TOKENS,
+        *CACHE_HITS,
         SLEEP_STATE,
         FINISHED,
         CORRUPTED,
@@ -53,6 +56,7 @@ class Vllm(OpenAI):
     health: Call = Call(method="GET", path="/health")
     metrics_path: str | None = "/metrics"
     load_path: str | None = "/load"
+    version_path: str | None = "/version"
     state_paths: tuple[StatePath, ...] = (
         StatePath(path="/is_sleeping", field="is_sleeping", tells_sleep=True),
         StatePath(path="/is_paused", field="is_paused", tells_sleep=False),
@@ -100,6 +104,7 @@ class Vllm(OpenAI):
             generation_tokens=sums.get(GENERATION_TOKENS),
             process_start=sums.get(PROCESS_START),
             asleep=sum(awake) == 0 if awake else None,
+            cache_hits=_first(sums, CACHE_HITS),
             finished=sums.get(FINISHED),
             corrupted=sums.get(CORRUPTED),
             first_token_sum=sums.get(f"{FIRST_TOKEN}_sum"),

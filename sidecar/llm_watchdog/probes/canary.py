@@ -47,6 +47,8 @@ class CanaryOrder:
     call: Call
     timeout: float
     max_tokens: int
+    patient: bool = False
+    """The timeout begins anew with each token: a long answer of a slow engine is no silence."""
     drop_after: int | None = None
     """Close the connection after this many tokens: an abandoned stream, on purpose."""
 
@@ -61,11 +63,12 @@ class CanaryProbe:
 
     async def send(self, order: CanaryOrder, report: Report) -> CanaryObservation:
         """Report when it is sent, on its first token, and at its end."""
-        limit = order.max_tokens if self._dialect.end.limit_taken else 0
-        first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=limit)
-        run = _Run(first, self._dialect, self._clock, report)
+        asked = order.max_tokens if self._dialect.end.limit_taken else 0
+        first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=asked)
+        run = _Run(first, self._dialect, self._clock, report, order.timeout)
         try:
-            async with asyncio.timeout(order.timeout):
+            async with asyncio.timeout(order.timeout) as limit:
+                run.limit = limit if order.patient else None
                 await self._ask(order, run)
         except TimeoutError:
             outcome = CanaryOutcome.TOKEN_GAP if run.seen.tokens else CanaryOutcome.NO_FIRST_TOKEN
@@ -115,8 +118,18 @@ class CanaryProbe:
 class _Run:
     """The observation as it grows."""
 
-    def __init__(self, seen: CanaryObservation, dialect: Dialect, clock: Callable[[], float], report: Report) -> None:
+    def __init__(
+        self,
+        seen: CanaryObservation,
+        dialect: Dialect,
+        clock: Callable[[], float],
+        report: Report,
+        timeout: float,
+    ) -> None:
         self.seen = seen
+        self.timeout = timeout
+        self.limit: asyncio.Timeout | None = None
+        """To be moved on with each token."""
         self.finished = False
         """A finish reason of a whole answer has come."""
         self._rule: EndRule = dialect.end
@@ -223,6 +236,8 @@ class _Run:
         now = self._clock()
         first = now if self.seen.first_token_at is None else self.seen.first_token_at
         self.seen = replace(self.seen, tokens=self.seen.tokens + tokens, first_token_at=first, last_token_at=now)
+        if self.limit is not None and not self.limit.expired():
+            self.limit.reschedule(asyncio.get_running_loop().time() + self.timeout)
         self._report(self.seen)
 
 

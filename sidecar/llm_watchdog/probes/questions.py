@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PROMPT: Final = "Count: one, two, three,"
 """Short, the same each time, and has an obvious continuation, so that a model does not stop before its first token."""
+LONG_CHARACTERS: Final = 200
+"""A prompt from this size on takes another prefill than a short one."""
 MODELS_SECONDS: Final = 2.0
 MODELS_SHOWN: Final = 5
 
@@ -38,6 +41,18 @@ _NOT_ABOUT_THE_WORDS: Final = frozenset(
 
 class NothingToAskError(Exception):
     """Several models are served and none is named, or there is no route to ask."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """What a check asks in one stream, and how."""
+
+    prompt: str
+    max_tokens: int
+    logprobs: bool = False
+    cold: bool = False
+    free_stop: bool = True
+    drop_after: int | None = None
 
 
 class Questions:
@@ -86,6 +101,47 @@ class Questions:
             timeout=policy.timeout,
             max_tokens=max_tokens,
         )
+
+    async def check(self, target: EngineTarget, policy: CanaryPolicy, wording: Wording) -> CanaryOrder:
+        """A stream of a check. Raises NothingToAskError."""
+        model = target.model or await self._served_model()
+        max_tokens, request_id = self._manner.tokens(wording.max_tokens), self.next_id()
+        ask = Ask(
+            prompt=wording.prompt,
+            request_id=request_id,
+            max_tokens=max_tokens,
+            model=model,
+            logprobs=wording.logprobs,
+            # Hexadecimal: vLLM takes no signs that a base64 salt may hold. A salt that was used before hits its cache.
+            cold=secrets.token_hex(8) if wording.cold else "",
+            free_stop=wording.free_stop,
+        )
+        size = "long" if len(wording.prompt) >= LONG_CHARACTERS else "check"
+        return CanaryOrder(
+            id=request_id,
+            shape=f"{self.shape}/{size}{'/logprobs' if wording.logprobs else ''}",
+            call=self.put(ask),
+            timeout=policy.timeout,
+            max_tokens=max_tokens,
+            patient=True,
+            drop_after=wording.drop_after,
+        )
+
+    @property
+    def shape(self) -> str:
+        """The way in which it is asked now."""
+        return self._manner.shape
+
+    @property
+    def can_bypass_cache(self) -> bool:
+        """The dialect words a request differently when the cache is to be bypassed."""
+        plain = Ask(prompt="", request_id="", max_tokens=1)
+        salted = replace(plain, cold="salt")
+        return self.put(plain) != self.put(salted)
+
+    async def served(self, target: EngineTarget) -> str:
+        """The name of the model; empty where it has none. Raises NothingToAskError."""
+        return target.model or await self._served_model() or ""
 
     def learn(self, canary: CanaryObservation, *, answered: bool) -> None:
         """Ask differently where an engine process that has not `answered` any canary of this manner refuses it."""

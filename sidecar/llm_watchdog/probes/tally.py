@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import CanaryOutcome
+from llm_watchdog.core.check_rounds import CheckKind
 
 if TYPE_CHECKING:
     from llm_watchdog.core.canaries import CanaryObservation
@@ -25,8 +26,19 @@ class Tally:
     """Cumulative, as Prometheus wants them."""
     first_token_count: int = 0
     first_token_sum: float = 0.0
+    checks: Counter[CheckKind] = field(default_factory=Counter)
+    """Rounds of active checks, conclusive or not."""
+    check_tokens: int = 0
+    """Generated tokens of their streams, a part of `tokens`."""
+    check_prompt_tokens: int = 0
+    """Of their prompts, as far as the engine tells."""
     own_errors: int = 0
     """Exceptions in the watcher's own code."""
+
+    def count_check(self, stream: CanaryObservation) -> None:
+        """Add a stream of a check that has ended."""
+        self.check_tokens += stream.tokens
+        self.check_prompt_tokens += stream.content.prompt_tokens or 0
 
     def count(self, canary: CanaryObservation) -> None:
         """Add a canary that has ended."""

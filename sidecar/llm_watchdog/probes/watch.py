@@ -16,6 +16,10 @@ Contract with the loop, which owns the event loop and the clock:
   `watcher.moving(now)`: answers moved lately; None likewise.
 - `watcher.listener`: inode of the listening socket, 0 while nobody listens, None while it cannot be read.
   `watcher.window.refused_at`: when a connection was last refused.
+- `watcher.window.baseline`: what is known of this replica's own output; journalled and put back likewise.
+  `watcher.unchecked(now)`: start-up checks that a proof, or the first entry into rotation, still waits for.
+  `watcher.recheck()`: the cache was flushed, all checks are due again. `watcher.note_rotation(...)`: checks that drop
+  streams are made out of rotation only. `watcher.checks()`: what becomes of each, for `/status`.
 - `watcher.tally`: canaries by outcome, tokens, times to first token, for the metrics.
 """
 
@@ -25,6 +29,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
@@ -38,6 +43,7 @@ from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of
 from llm_watchdog.probes import sockets
 from llm_watchdog.probes.canary import CanaryProbe
+from llm_watchdog.probes.checks.checker import Checker
 from llm_watchdog.probes.endpoints import Endpoints
 from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
 from llm_watchdog.probes.permission import Permission
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llm_watchdog.api.policy import Policy
+    from llm_watchdog.core.check_rounds import CheckKind, CheckObservation
     from llm_watchdog.core.findings import Verdict
 
     Step = Callable[[], Awaitable[None]]
@@ -58,6 +65,8 @@ if TYPE_CHECKING:
 BEAT_SECONDS: Final = 0.5
 TICK_SECONDS: Final = 0.5
 """How soon a changed cadence is noticed."""
+SOON_SECONDS: Final = 0.001
+"""A shorter sleep may be none at all."""
 LEDGER_STALE_SECONDS: Final = 5.0
 TRACEBACKS_MAX: Final = 5
 """A probe that always fails would fill the log with the same one."""
@@ -83,7 +92,7 @@ class Watcher:
         self.window = Window()
         self.tally = Tally()
         self.changed = asyncio.Event()
-        self._policy = policy
+        self.policy = policy
         self._clock = clock
         self._look_at_sockets = look_at_sockets
         self._today = today
@@ -93,7 +102,15 @@ class Watcher:
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._permission = Permission(self._endpoints, self._dialect, clock)
         self._questions = Questions(self._client, self._dialect, pod)
-        self._outstanding: asyncio.Task[CanaryObservation] | None = None
+        self._checker = Checker(
+            self,
+            client=self._client,
+            dialect=self._dialect,
+            probe=self._canary,
+            questions=self._questions,
+            clock=clock,
+        )
+        self._outstanding: asyncio.Task[CanaryObservation] | asyncio.Task[CheckObservation] | None = None
         self._wanted = asyncio.Event()
         self._sockets: SocketsObservation | None = None
         self._epoch = 0
@@ -121,13 +138,13 @@ class Watcher:
 
     def verdict(self, now: float) -> Verdict:
         """What the window says now. It learns from what a healthy verdict covers."""
-        verdict = judge(self.window, self._policy.engine, self._policy.watchdog, now)
+        verdict = judge(self.window, self.policy.engine, self.policy.watchdog, now)
         self.window = learn(self.window, verdict)
         return verdict
 
     def use(self, policy: Policy) -> None:
         """From now on. The engine's type and port are those of the pod and do not change under it."""
-        self._policy = policy
+        self.policy = policy
 
     def confirm(self) -> None:
         """Send a canary as soon as none is outstanding."""
@@ -140,12 +157,28 @@ class Watcher:
         self._withdraw()
         self.confirm()
 
+    def recheck(self) -> None:
+        """What the checks have shown is void, though not what was learned from them: the cache was flushed."""
+        self.window = self.window.rechecked()
+
+    def unchecked(self, now: float) -> str:
+        """Start-up checks that are still to be made; empty: none."""
+        return self._checker.unchecked(now)
+
+    def checks(self) -> dict[str, str]:
+        """Per kind: why it is not made, or how the newest round ended. For people."""
+        return self._checker.describe()
+
+    def note_rotation(self, *, in_rotation: bool) -> None:
+        """Some checks are made out of rotation only."""
+        self._checker.in_rotation = in_rotation
+
     def recognize(self, listener: int) -> bool:
         """Does the engine still listen in which a canary had passed before this process started?"""
         self._look()
         if self._sockets is None or not self._sockets.readable or listener not in self._sockets.listeners:
             return False
-        warm = self._questions.shapes(self._policy.watchdog.canary)
+        warm = self._questions.shapes(self.policy.watchdog.canary)
         self.window = replace(self.window, answered=True, warm_shapes=warm)
         return True
 
@@ -206,11 +239,15 @@ class Watcher:
     async def _canaries(self) -> None:
         while True:
             now = self._clock()
-            due = cadence.canary_due_at(self.window, self._policy.engine, self._policy.watchdog, now)
+            due = cadence.canary_due_at(self.window, self.policy.engine, self.policy.watchdog, now)
             if due is not None and self._wanted.is_set():
                 due = now
             if due is None or due > now:
-                await asyncio.sleep(min(TICK_SECONDS, TICK_SECONDS if due is None else due - now))
+                check = None if due is None else self._checker.due(now)
+                if check is not None:
+                    await self._guarded(partial(self._check_step, check))
+                    continue
+                await asyncio.sleep(TICK_SECONDS if due is None else min(max(due - now, SOON_SECONDS), TICK_SECONDS))
                 continue
             self._wanted.clear()
             await self._guarded(self._canary_step)
@@ -224,11 +261,11 @@ class Watcher:
             self._add(self._impossible(why), epoch)
             return
         try:
-            order = await self._questions.order(self._policy.engine, self._policy.watchdog.canary)
+            order = await self._questions.order(self.policy.engine, self.policy.watchdog.canary)
         except NothingToAskError as error:
             self._add(self._impossible(str(error)), epoch)
             return
-        task = asyncio.create_task(self._canary.send(order, lambda seen: self._hear(seen, epoch)))
+        task = asyncio.create_task(self._canary.send(order, lambda seen: self.hear(seen, epoch)))
         self._outstanding = task
         try:
             await asyncio.wait((task,))
@@ -243,15 +280,38 @@ class Watcher:
             await self._ask_permission()
 
     async def _ask_permission(self, *, believed: float = 0.0) -> None:
-        epoch, model = self._epoch, self._questions.model(self._policy.engine)
+        epoch, model = self._epoch, self._questions.model(self.policy.engine)
         for seen in await self._permission.ask(self.window, model, believed=believed):
             self._add(seen, epoch)
 
-    def _hear(self, canary: CanaryObservation, epoch: int) -> None:
+    async def _check_step(self, kind: CheckKind) -> None:
+        await self._ask_permission(believed=cadence.FRESH_SECONDS)
+        epoch = self._epoch
+        if may_not_be_asked(self.window):
+            return
+        made = await self._checker.check(kind, epoch, self._hold)
+        if made is not None:
+            self._add(made, epoch)
+
+    def _hold(self, task: asyncio.Task[CheckObservation] | None) -> None:
+        self._outstanding = task
+
+    async def cache_hits(self) -> float | None:
+        """The engine's own count of prompt tokens that came from its cache."""
+        if self._dialect.metrics_path is None:
+            return None
+        page = await self._endpoints.metrics(self._dialect.metrics_path, self._own_streams)
+        return None if page.reading is None else page.reading.cache_hits
+
+    def _own_streams(self) -> int:
+        return max(self._checker.in_flight, int(self._outstanding is not None))
+
+    def hear(self, canary: CanaryObservation, epoch: int) -> None:
+        """A canary, as far as it has come; one of an engine that is gone is not counted."""
         self._add(canary, epoch)
         if canary.finished_at is not None:
             self.tally.count(canary)
-            if self._policy.engine.metered:
+            if self.policy.engine.metered:
                 self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
 
     def _impossible(self, why: str) -> CanaryObservation:
@@ -267,14 +327,14 @@ class Watcher:
 
     async def _beat(self) -> None:
         self.window = observe(self.window, Beat(at=self._clock()))
-        if self._policy.engine.metered:
+        if self.policy.engine.metered:
             self.window = replace(self.window, meter=self.window.meter.on(self._today()))
 
     async def _sockets_step(self) -> None:
         self._look()
 
     def _look(self) -> None:
-        self._sockets = self._look_at_sockets(self._policy.engine.port, self._clock())
+        self._sockets = self._look_at_sockets(self.policy.engine.port, self._clock())
         self._add(self._sockets, self._epoch)
 
     async def _health_step(self) -> None:
@@ -284,7 +344,7 @@ class Watcher:
     async def _metrics_step(self) -> None:
         epoch = self._epoch
         if self._dialect.metrics_path is not None:
-            page = await self._endpoints.metrics(self._dialect.metrics_path, lambda: int(self._outstanding is not None))
+            page = await self._endpoints.metrics(self._dialect.metrics_path, self._own_streams)
             self._add(page, epoch)
         if self._dialect.load_path is not None:
             self._add(await self._endpoints.load(self._dialect.load_path), epoch)
@@ -297,4 +357,4 @@ class Watcher:
         epoch = self._epoch
         for call in self._dialect.status_calls:
             if may_be_called(self.window, wakes=call.wakes):
-                self._add(await self._endpoints.status(call, self._questions.model(self._policy.engine)), epoch)
+                self._add(await self._endpoints.status(call, self._questions.model(self.policy.engine)), epoch)

@@ -1,0 +1,115 @@
+"""What one prompt is answered greedily by this replica, and how far another answer departs from that.
+
+A greedy answer is not bit-stable on a GPU: another batch, or another kernel after a restart, moves log probabilities
+by some hundredths, and where two tokens are almost equally likely the answer takes the other path. Such a tie shows:
+both paths' tokens have almost the same log probability. So a departure has degrees, and is judged k of n.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.core import text
+from llm_watchdog.core.canaries import CanaryOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_watchdog.core.canaries import CanaryObservation
+
+NONE: Final = 0.0
+TIE: Final = 0.5
+"""The answer took another path where both were about as likely."""
+UNCLEAR: Final = 0.75
+"""It took another path, and the engine does not tell how likely either was."""
+CLEAR: Final = 1.0
+
+LOGPROB_TOLERANCE: Final = 0.1
+"""Nats. More than bfloat16 kernels differ by; the replica's own spread widens it."""
+LOGPROB_FAR: Final = 0.5
+"""Nats on average, over tokens that are the same: other weights."""
+DIGITS: Final = 4
+SPREAD_FACTOR: Final = 3.0
+STABLE_SHARE: Final = 0.8
+"""Of the baseline's runs must agree, four of five, for a prompt to be one that the model is sure of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Lists, not tuples: it is journalled."""
+
+    prompt: str
+    text: str = ""
+    tokens: list[str] = field(default_factory=list)
+    """Token ids as text, or pieces of the text where the engine tells no ids."""
+    by_id: bool = False
+    logprobs: list[float] = field(default_factory=list)
+    """One for each token, or none."""
+    tolerance: float = LOGPROB_TOLERANCE
+    stable: bool = True
+    """The runs agree: an answer of low margin is no fingerprint."""
+    stops: bool = False
+    """Stopped by itself in every run, in at most half of the tokens that it might have taken."""
+    repetition: float = 0.0
+    """The highest of the runs."""
+    entropy: float = 0.0
+    """The lowest of the runs, in bits per token."""
+
+
+def signature(prompt: str, runs: Sequence[CanaryObservation]) -> Signature:
+    """Of one or more answers to the same prompt; the most frequent one stands for all."""
+    frequent, count = Counter(tokens_of(run) for run in runs).most_common(1)[0]
+    chosen = next(run for run in runs if tokens_of(run) == frequent)
+    logprobs = logprobs_of(chosen)
+    alike = [logprobs_of(run) for run in runs if tokens_of(run) == frequent]
+    spread = max((text.logprob_distance(logprobs, other, len(frequent)) for other in alike), default=0.0)
+    return Signature(
+        prompt=prompt,
+        text=chosen.content.text,
+        tokens=list(frequent),
+        by_id=bool(chosen.content.token_ids),
+        logprobs=[round(value, DIGITS) for value in logprobs],
+        tolerance=max(LOGPROB_TOLERANCE, SPREAD_FACTOR * spread),
+        stable=count >= STABLE_SHARE * len(runs),
+        stops=all(run.finish == "stop" and 2 * run.tokens <= run.max_tokens for run in runs),
+        repetition=max(text.repetition(tokens_of(run)) for run in runs),
+        entropy=min(text.entropy(tokens_of(run)) for run in runs),
+    )
+
+
+def departure(own: Signature, answer: CanaryObservation) -> float:
+    """`NONE`, `TIE`, `UNCLEAR` or `CLEAR`. An answer that cannot be compared does not depart."""
+    if own.by_id is not bool(answer.content.token_ids) or not own.tokens:
+        return NONE
+    tokens, logprobs = tokens_of(answer), logprobs_of(answer)
+    same = text.common_prefix(own.tokens, tokens)
+    told = bool(own.logprobs and logprobs)
+    if told and text.logprob_distance(own.logprobs, logprobs, same) > LOGPROB_FAR + own.tolerance:
+        return CLEAR
+    if same == len(own.tokens) == len(tokens):
+        return NONE
+    if same == min(len(own.tokens), len(tokens)):
+        # One goes on where the other ended; how likely the end was is not told.
+        return TIE
+    if not told:
+        return UNCLEAR
+    return TIE if abs(own.logprobs[same] - logprobs[same]) <= own.tolerance else CLEAR
+
+
+def tokens_of(answer: CanaryObservation) -> tuple[str, ...]:
+    """The ids, else pieces of the text."""
+    ids = answer.content.token_ids
+    return tuple(str(token) for token in ids) if ids else text.pieces(answer.content.text)
+
+
+def logprobs_of(answer: CanaryObservation) -> tuple[float, ...]:
+    """One for each token id, all of them numbers, or none."""
+    told = tuple(value for value in answer.content.logprobs if value is not None)
+    return told if len(told) == len(answer.content.token_ids) else ()
+
+
+def is_whole(answer: CanaryObservation) -> bool:
+    """It came to its end; the cap is a good one."""
+    return answer.outcome is CanaryOutcome.SUCCEEDED

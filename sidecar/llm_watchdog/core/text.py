@@ -1,0 +1,59 @@
+"""Measures of generated text: how repetitive it is, how much it says, and how far two answers agree. No judgement."""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ZLIB_FRAME_BYTES: Final = 8
+"""Header and checksum, which say nothing about the text."""
+
+_PIECE: Final = re.compile(r"\w+|[^\w\s]|\s")
+
+
+def pieces(text: str) -> tuple[str, ...]:
+    """Words, signs and single blanks: a stand-in for tokens where the engine does not tell them."""
+    return tuple(_PIECE.findall(text))
+
+
+def repetition(tokens: Sequence[str]) -> float:
+    """Share of pairs of neighbours that came before: 0 in plain text, near 1 in one token or a short loop."""
+    neighbours = list(pairwise(tokens))
+    return 1 - len(set(neighbours)) / len(neighbours) if neighbours else 0.0
+
+
+def entropy(tokens: Sequence[str]) -> float:
+    """Shannon entropy of the tokens' frequencies, in bits per token: 0 where all are the same."""
+    total = len(tokens)
+    return -sum(n / total * math.log2(n / total) for n in Counter(tokens).values()) + 0.0
+
+
+def compressibility(text: str) -> float:
+    """Share of its bytes that zlib saves, 0 to 1. Of use from some 80 bytes on."""
+    data = text.encode()
+    if not data:
+        return 0.0
+    return max(0.0, 1 - (len(zlib.compress(data, 9)) - ZLIB_FRAME_BYTES) / len(data))
+
+
+def common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many tokens agree from the start. A greedy answer that left its path once never comes back to it."""
+    count = 0
+    for mine, theirs in zip(one, other, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
+
+
+def logprob_distance(one: Sequence[float], other: Sequence[float], count: int) -> float:
+    """Mean absolute difference of the first `count` log probabilities, in nats; 0 where there are none."""
+    apart = [abs(mine - theirs) for mine, theirs in zip(one[:count], other[:count], strict=False)]
+    return sum(apart) / len(apart) if apart else 0.0
