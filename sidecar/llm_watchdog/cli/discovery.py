@@ -28,6 +28,8 @@ class Found:
     engine: EngineType | None = None
     models: tuple[str, ...] = ()
     why: str = ""
+    partial: bool = False
+    """Some calls were not answered in time, so that another dialect may be meant."""
 
     def lacks(self, model: str | None) -> str:
         """That the model is not served, and what is; empty where it is, or where the server lists nothing."""
@@ -45,7 +47,8 @@ async def discover(client: EngineClient, engine: EngineType | None) -> Found:
     engine = engine or recognise(said)
     if engine is None:
         return Found(up=True, why="no dialect fits the server's answers: name one with --engine")
-    return Found(up=True, engine=engine, models=await _models(client, engine, answers))
+    partial = any(answer.kind is AnswerKind.SILENT for answer in answers.values())
+    return Found(up=True, engine=engine, models=await _models(client, engine, answers), partial=partial)
 
 
 async def _ask_all(client: EngineClient) -> list[tuple[Call, Answer]]:

@@ -32,20 +32,10 @@ class PolicyDocument:
     states_mode: bool
 
 
-class _Loader(yaml.SafeLoader):
-    """Booleans are `true` and `false` alone, as in YAML 1.2: `On` and `Off` are words of the policy."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def read_policy(text: str) -> PolicyDocument:
     """Raises PolicyError."""
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PolicyError(f"no YAML: {' '.join(str(error).split())}") from error
     errors: list[str] = []

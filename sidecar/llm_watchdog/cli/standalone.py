@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from llm_watchdog.api.policy import EngineType
     from llm_watchdog.cli.compose import Now, Tell
+    from llm_watchdog.cli.discovery import Found
     from llm_watchdog.core.case import Case
     from llm_watchdog.server import Application
     from llm_watchdog.settings import PolicySource
@@ -67,26 +68,29 @@ class Standalone:
                 sys.stderr.write(f"llm-watchdog run: error: {problem}\n")
                 serving.cancel()
                 return 2
-            engine = found.engine or await self._recognised(client)
+            engine = self._said.engine or self._known(found) or await self._recognised(client)
             remember_engine(self._said.journal, self._address, engine)
             if not found.models:
                 group.create_task(self._check_model(client))
             await watch(self._form(self._policies(engine)))
         return 0
 
+    def _known(self, found: Found) -> EngineType | None:
+        """A server that hangs, or half of it, is what it was when it was seen last."""
+        remembered = remembered_engine(self._said.journal, self._address)
+        return remembered or found.engine if found.partial else found.engine or remembered
+
     async def _recognised(self, client: EngineClient) -> EngineType:
-        """What it was when it was seen last, else as soon as it can be told."""
-        known = remembered_engine(self._said.journal, self._address)
-        while known is None:
+        """As soon as it can be told."""
+        while True:
             found = await discover(client, None)
-            known = found.engine
-            if known is None:
-                if found.why != self._front.why:
-                    log.info("the server at %s is not recognised yet: %s", self._address, found.why)
-                self._front.why = found.why
-                await asyncio.sleep(AGAIN_SECONDS)
-        log.info("the server at %s speaks %s", self._address, known)
-        return known
+            if found.engine is not None:
+                log.info("the server at %s speaks %s", self._address, found.engine)
+                return found.engine
+            if found.why != self._front.why:
+                log.info("the server at %s is not recognised yet: %s", self._address, found.why)
+            self._front.why = found.why
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _check_model(self, client: EngineClient) -> None:
         """A server that was not up yet: what it lists is looked at when it does."""

@@ -27,7 +27,7 @@ IMPATIENT = """
 canary: {interval: 300ms, timeout: 4s}
 detectors:
   stalledStream: {firstTokenDeadline: 1s, restartDeadline: 3s, busyDeadline: 1s, busyRestartDeadline: 4s}
-checks: {interval: 0s, fingerprint: Off, cache: Off, crossTalk: Off, slots: Off}
+checks: {interval: 0s, fingerprint: Disabled, cache: Disabled, crossTalk: Disabled, slots: Disabled}
 """
 
 
@@ -92,6 +92,7 @@ class Watchdog:
         return found
 
     def get(self, path: str) -> httpx.Response | None:
+        assert self.process.poll() is None, self.log
         try:
             return httpx.get(f"http://127.0.0.1:{self.own_port}{path}", trust_env=False, timeout=10)
         except httpx.TransportError:

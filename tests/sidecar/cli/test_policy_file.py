@@ -18,7 +18,7 @@ from llm_watchdog.cli.policy_file import PolicyError, read_policy
 FULL = """
 mode: Observe
 canary: {interval: 1m30s, maxTokens: 8}
-checks: {cache: Off, slots: On, tokensPerDay: 5}
+checks: {cache: Disabled, slots: Enabled, tokensPerDay: 5}
 detectors:
   stalledStream: {mode: Enforce, learn: false, firstTokenDeadline: 500ms}
   degradedOutput: {knownAnswers: [{prompt: "2 + 2 =", answer: "4"}]}
@@ -65,9 +65,9 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("canary: {maxTokens: true}", ["canary.maxTokens: True is not a whole number"]),
         ("canary: {maxTokens: 0}", ["canary.maxTokens: 0 is not within 1 and 128"]),
         ("canary: {timeout: 0s}", ["canary.timeout: must be longer than 0s"]),
-        ("detectors: {stalledStream: {learn: On}}", ["detectors.stalledStream.learn: 'On' is not true or false"]),
-        ("checks: {cache: true}", ["checks.cache: True is none of Auto, On, Off"]),
-        ("detectors: {crossTalk: {mode: Off}}", ["detectors.crossTalk.mode: 'Off' is none of Enforce, Observe"]),
+        ("detectors: {stalledStream: {learn: 1}}", ["detectors.stalledStream.learn: 1 is not true or false"]),
+        ("checks: {cache: true}", ["checks.cache: True is none of Auto, Enabled, Disabled"]),
+        ("detectors: {crossTalk: {mode: Off}}", ["detectors.crossTalk.mode: False is none of Enforce, Observe"]),
         ("remediation: {budget: {maxPerHour: -1}}", ["remediation.budget.maxPerHour: -1 is below 0"]),
         (
             "detectors: {degradedOutput: {knownAnswers: [{prompt: a}, 7]}}",
