@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from llm_watchdog.cli.discovery import Found
+    from llm_watchdog.engines.dialect import Dialect
 
 ROUND_SECONDS: Final = 16.0
 """With the 3 s in which the server is recognised it stays below 20 s."""
@@ -82,7 +83,7 @@ async def _look(said: Namespace, host: str, port: int) -> int:
     now = time.monotonic()
     outcome = result(watcher.window, watcher.verdict(now), now)
     head = [Row("engine", _engine(said, found)), Row("model", said.model or ", ".join(found.models) or "not listed")]
-    sys.stdout.write(table([*head, *rows(watcher.window, dialect_of(target), now)], outcome))
+    sys.stdout.write(table([*head, *rows(watcher.window, dialect_of(target), watcher.checks(), now)], outcome))
     return outcome[0]
 
 
@@ -93,12 +94,17 @@ async def _round(watcher: Watcher, target: EngineTarget) -> None:
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ROUND_SECONDS):
-                while not is_complete(watcher.window, watcher.verdict(time.monotonic()), dialect):
+                while not _is_complete(watcher, dialect):
                     watcher.changed.clear()
                     await watcher.changed.wait()
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
+
+
+def _is_complete(watcher: Watcher, dialect: Dialect) -> bool:
+    now = time.monotonic()
+    return is_complete(watcher.window, watcher.verdict(now), dialect, unchecked=watcher.unchecked(now))
 
 
 def _engine(said: Namespace, found: Found) -> str:

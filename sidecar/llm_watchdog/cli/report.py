@@ -11,7 +11,7 @@ from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, Ca
 from llm_watchdog.core.observations import AnswerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.core.window import Window
@@ -43,8 +43,10 @@ class Row:
     said: str
 
 
-def is_complete(window: Window, verdict: Verdict, dialect: Dialect) -> bool:
-    """Each probe that the dialect knows has been answered for; active checks not counted."""
+def is_complete(window: Window, verdict: Verdict, dialect: Dialect, *, unchecked: str) -> bool:
+    """Each probe that the dialect knows has been answered for, and each active check that can be made was made."""
+    if unchecked:
+        return False
     polled = bool(window.health) and bool(window.traffic)
     polled = polled and (dialect.metrics_path is None or bool(window.metrics))
     polled = polled and (dialect.load_path is None or bool(window.loads))
@@ -79,7 +81,7 @@ def _meaning(canary: CanaryObservation, served: int | None) -> tuple[Result, str
     return Result.UNKNOWN, f"canary: {_told(canary)}"
 
 
-def rows(window: Window, dialect: Dialect, now: float) -> Iterator[Row]:
+def rows(window: Window, dialect: Dialect, checks: Mapping[str, str], now: float) -> Iterator[Row]:
     """In the order in which they are asked."""
     yield Row("health", _health(window))
     if dialect.metrics_path is not None:
@@ -93,9 +95,8 @@ def rows(window: Window, dialect: Dialect, now: float) -> Iterator[Row]:
     yield Row("connections", _connections(window, now))
     newest = next(reversed(window.canaries), None)
     yield Row("canary", MISSING if newest is None else _told(newest))
-    for check in window.checks:
-        said = check.not_applicable or ("disturbed by other requests" if check.disturbed else "made")
-        yield Row(f"check {check.kind}", said)
+    for kind, said in checks.items():
+        yield Row(kind, said)
 
 
 def _newest(window: Window) -> CanaryObservation | None:
@@ -129,7 +130,7 @@ def _health(window: Window) -> str:
 
 
 def _metrics(window: Window) -> str:
-    page = next(reversed(window.metrics), None)
+    page = min(window.metrics, key=lambda seen: seen.own_canaries, default=None)  # our own requests are on it too
     if page is None:
         return MISSING
     if page.reading is None:

@@ -13,6 +13,7 @@ import pytest
 
 from llm_watchdog.api import reasons, sentences
 from llm_watchdog.api.reasons import FaultClass, FindingReason
+from llm_watchdog.core.check_rounds import CheckKind
 from llm_watchdog.engines.registry import DIALECTS
 from tests.sidecar.cli.host import ENVIRONMENT, command, free_port, until
 
@@ -115,6 +116,7 @@ def test_check_of_a_healthy_server(serving: Host) -> None:
     assert names[:6] == ["engine", "model", "health", "metrics", "load", "state"]
     assert names[-1] == "healthy"
     assert "vllm, recognised" in checked.stdout
+    assert set(CheckKind) <= set(names)
 
 
 def test_check_of_a_server_that_hangs(serving: Host) -> None:
