@@ -18,11 +18,11 @@ $(UV):
 	@$(UV) sync --frozen --quiet
 	@touch $@
 
-.PHONY: demo test check unit integration e2e e2e-vllm cluster-up cluster-down
+.PHONY: demo test check unit thorough integration e2e e2e-vllm cluster-up cluster-down
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
-test: check unit integration e2e ## everything that is checked
+test: check unit thorough integration e2e ## everything that is checked
 
 check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) ruff check .
@@ -30,8 +30,11 @@ check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) mypy
 	$(RUN) lint-imports
 
-unit: .venv/.synced ## everything that needs no cluster
-	$(RUN) pytest tests e2e -m "not apiserver and not cluster" -q -n 4
+unit: .venv/.synced ## what needs no cluster and takes seconds
+	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough" -q -n 4
+
+thorough: .venv/.synced ## what needs no cluster and takes minutes: processes, simulated hours, fuzzed parsers
+	$(RUN) pytest tests -m "thorough and not apiserver and not cluster" -q -n 4
 
 integration: .venv/.synced ## against a real kube-apiserver
 	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, WatchdogPolicy
+from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
 from llm_watchdog.core.observations import AnswerKind, SocketsObservation, StatusObservation, StatusReading
 from llm_watchdog.core.residence import may_be_called
@@ -78,7 +79,9 @@ class Engine:
 
 @asynccontextmanager
 async def watching(engine: Engine) -> AsyncIterator[Watcher]:
-    policy = WatchdogPolicy(canary=CanaryPolicy(max_tokens=4))
+    # Canaries are counted here, and nothing else.
+    none = ChecksPolicy(fingerprint=Switch.OFF, cache=Switch.OFF, cross_talk=Switch.OFF, slots=Switch.OFF)
+    policy = WatchdogPolicy(canary=CanaryPolicy(max_tokens=4), checks=none)
     watcher = Watcher(
         Policy(engine=EngineTarget(type=engine.kind, model="m"), watchdog=policy),
         pod="qwen-0",
