@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, WatchdogPolicy
-from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.api.reasons import UnknownReason, VerdictState
+from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.core.observations import AnswerKind, SocketsObservation, StatusObservation, StatusReading
 from llm_watchdog.core.residence import may_be_called
 from llm_watchdog.core.window import Window
