@@ -162,7 +162,7 @@ def test_a_slow_start_is_no_fault_and_not_in_rotation(make_worker: WorkerFactory
 
 def test_sixteen_clients_without_a_fault_raise_nothing(make_worker: WorkerFactory) -> None:
     worker = make_worker("busy", replicas=1)
-    load = Load(parallel=16, every=0.1, seconds=30, prompt_words=400, max_tokens=64, timeout=60)
+    load = Load(parallel=16, every=0.1, seconds=30, prompt_words=200, max_tokens=64, timeout=60)
     reports = Traffic.start(worker, "users", ENGINE, load).wait(150)
     assert len(reports) > 16
     assert failed(reports) == 0
