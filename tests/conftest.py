@@ -17,6 +17,7 @@ THOROUGH: Final = (
     "sidecar/test_checks.py",
     "sidecar/test_checks_on_sockets.py",
     "sidecar/test_framing.py",
+    "sidecar/test_run.py",
 )
 """Processes, simulated hours and fuzzed parsers: minutes, where the rest of the unit tests takes seconds."""
 
