@@ -34,6 +34,8 @@ def warnings() -> list[Document]:
                     "apiVersions": [names.VERSION],
                     "operations": ["CREATE", "UPDATE"],
                     "resources": [names.WORKER_PLURAL],
+                    # The default, written out: without it every `kubectl apply` would change the object.
+                    "scope": "*",
                 }
             ]
         },
