@@ -64,7 +64,7 @@ def plain(vllm_ready: Access) -> Iterator[Worker]:
     """The same image behind the probes of KServe."""
     template = {"spec": {"containers": [vllm_container()], "volumes": VOLUMES}}
     apply(vllm_ready, *plain_manifests(NAMESPACE, template, port=8000))
-    run(vllm_ready, "-n", NAMESPACE, "rollout", "status", f"deployment/{PLAIN}", "--timeout=110s")
+    run(vllm_ready, "-n", NAMESPACE, "rollout", "status", f"deployment/{PLAIN}", "--timeout=300s")
     yield Worker(vllm_ready, NAMESPACE, PLAIN)
     run(vllm_ready, "-n", NAMESPACE, "delete", "deployment,service", PLAIN)
 
