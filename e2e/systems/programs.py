@@ -46,11 +46,23 @@ def _guard() -> Guard:
 
 
 class Program:
-    """One command, which may be started again; its output goes to `<folder>/<name>.log`."""
+    """One command, which may be started again; what it says goes to `<folder>/<name>.log`.
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+    Its standard output goes to `out` instead, where that is given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        out: Path | None = None,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._out = out or self.log
         self._command = list(command)
         self._folder = folder
         self._env = {**_clean_environment(), "HOME": str(folder), **(env or {})}
@@ -67,14 +79,14 @@ class Program:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, self._out.open("ab") as out:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=out,
+                stderr=log,
                 start_new_session=True,
             )
         _guard().started(self.pid)
