@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from e2e.fixtures import shown
+from e2e.systems.watchdog import Supervisor, Watchdog, Watched
 
+Beside = Callable[[Watched, Callable[[], None]], tuple[Watchdog, Supervisor]]
 System = TypeVar("System")
 Start = Callable[[AbstractContextManager[System]], System]
 
@@ -22,6 +25,20 @@ def start(pytestconfig: pytest.Config) -> Iterator[Start[System]]:
         def enter(system: AbstractContextManager[System]) -> System:
             with shown(pytestconfig):
                 return stack.enter_context(system)
+
+        yield enter
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Beside]:
+    """`beside(watched, restart)`: a watchdog that has put the system into rotation, and what its command restarts."""
+    with ExitStack() as stack:
+
+        def enter(watched: Watched, restart: Callable[[], None]) -> tuple[Watchdog, Supervisor]:
+            supervisor = stack.enter_context(Supervisor(restart))
+            watchdog = stack.enter_context(Watchdog(watched, tmp_path, supervisor))
+            watchdog.wait_ready()
+            return watchdog, supervisor
 
         yield enter
 

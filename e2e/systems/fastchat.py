@@ -96,6 +96,12 @@ class FastChat:
             stream.send()
             stream.read_until(lambda body: b"\0" in body)
 
+    def block_the_loop(self, seconds: float) -> None:
+        """The whole worker stands still: FastChat computes embeddings in its event loop."""
+        ask(
+            f"{self.worker}/worker_get_embeddings", {"model": MODEL, "input": [f"fault:block:{seconds:g}"]}, seconds=0.5
+        )
+
     @staticmethod
     def body(prompt: str, max_tokens: int) -> dict[str, Any]:
         return {"model": MODEL, "prompt": prompt, "temperature": 0, "max_new_tokens": max_tokens, "echo": False}

@@ -94,8 +94,7 @@ def test_a_blocked_thread_holds_its_slot_after_its_client_has_left(fastchat: Fas
 
 
 def test_slow_embeddings_block_the_whole_worker(fastchat: FastChat) -> None:
-    embeddings = {"model": "echo", "input": ["fault:block:2"]}
-    assert ask(f"{fastchat.worker}/worker_get_embeddings", embeddings, seconds=0.5).end is End.SILENT
+    fastchat.block_the_loop(2)
     assert ask(f"{fastchat.worker}/worker_get_status", seconds=0.3).end is End.SILENT
     wait_for("the worker answers again", lambda: ask(f"{fastchat.worker}/worker_get_status").status == 200)
 

@@ -29,12 +29,7 @@ def system(start: Start[Vllm], tmp_path_factory: pytest.TempPathFactory) -> Vllm
 def vllm(system: Vllm) -> Iterator[Vllm]:
     """Whole before and after each case."""
     yield system
-    if get(f"{system.url}/health").status != 200:
-        system.restart()
-        system.wait_up()
-    system.inside("end")
-    for path in ("/resume", "/wake_up"):
-        system.order(path)
+    system.restore()
 
 
 def said(reply: Reply) -> str:

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
+
 from e2e.images.contents import load_contents
 from e2e.images.vllm import SERVED_MODEL, vllm_arguments, vllm_environment
 from e2e.images.vllm.environment import MODEL, SITE_PACKAGES
 from e2e.systems.programs import LOOPBACK, Program, free_port
-from e2e.systems.talking import Opened, Reply, answers, ask, wait_for
+from e2e.systems.talking import End, Opened, Reply, answers, ask, wait_for
 
 if TYPE_CHECKING:
     import signal
@@ -83,6 +85,16 @@ class Vllm:
     def restart(self) -> None:
         self.program.stop()
         self.program.start()
+
+    def restore(self) -> None:
+        """As it was at the start, whatever was caused."""
+        if self.complete("one", seconds=2).status != httpx.codes.OK:
+            self.order("/resume")
+            self.order("/wake_up")
+        if not answers(f"{self.url}/health") or self.complete("one", seconds=5).end is not End.WHOLE:
+            self.restart()
+            self.wait_up()
+        self.inside("end")
 
     def _core(self) -> int:
         """Of the processes in its own group, the one of that title."""

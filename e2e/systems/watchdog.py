@@ -10,8 +10,10 @@ import json
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.systems.programs import LOOPBACK, Program, free_port
 from e2e.systems.talking import answers, get, wait_for
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 READY_SECONDS: Final = 180
 """For the start-up checks, on a machine that does other work too."""
+FOUND_SECONDS: Final = 300
+"""For detection, and for the restart and its proof, at default settings: slots are judged over a minute, and twice."""
 CHECK_SECONDS: Final = 60
 """For a `check` in the tests; it promises 20 s on a healthy server on a machine of its own."""
+CHECKS_MADE: Final = "llm_watchdog_checks_total"
 ASK: Final = "import sys, urllib.request; urllib.request.urlopen(urllib.request.Request(sys.argv[1], method='POST'))"
 
 
@@ -72,7 +77,9 @@ class Watched:
 
     port: int
     engine: str
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    """Of `run`: what differs from the defaults of `spec.watchdog`."""
 
     def arguments(self) -> list[str]:
         given = {"engine": self.engine, **self.options}
@@ -87,6 +94,10 @@ class Watchdog:
         self.url = f"http://{LOOPBACK}:{listen}"
         command = [sys.executable, "-m", "llm_watchdog", "run", f"--port={watched.port}", *watched.arguments()]
         command += [f"--journal={folder / 'journal'}", f"--listen={LOOPBACK}:{listen}"]
+        if watched.policy:
+            policy = folder / "policy.yaml"
+            policy.write_text(json.dumps(watched.policy))
+            command.append(f"--policy={policy}")
         if supervisor is not None:
             command.append(f"--restart-command={supervisor.command}")
         self._out = folder / "watchdog.out"
@@ -96,13 +107,36 @@ class Watchdog:
         """What it has written so far; a line that is not JSON is an error of the watchdog's."""
         return [json.loads(line) for line in self._out.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
-    def wait_line(self, what: str, fits: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
-        """The first line that fits."""
-        wait_for(f"{what} in {self._out}", lambda: any(map(fits, self.lines())), seconds)
-        return next(filter(fits, self.lines()))
+    def faults(self) -> set[str]:
+        """Of all incidents so far."""
+        return {line["fault"] for line in self.lines()}
+
+    def wait_detected(self, seconds: float = FOUND_SECONDS) -> dict[str, Any]:
+        """The first line of the first incident."""
+        self._wait("an incident", lambda: bool(self.lines()), seconds)
+        return self.lines()[0]
+
+    def wait_closed(self, seconds: float = FOUND_SECONDS) -> dict[str, Any]:
+        """The last line of the first incident."""
+        self._wait("the end of an incident", lambda: any(map(_closes, self.lines())), seconds)
+        return next(filter(_closes, self.lines()))
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        wait_for(f"/readyz of the watchdog: {self.status()}", self.is_ready, seconds)
+        self._wait("rotation", self.is_ready, seconds)
+
+    def _wait(self, what: str, holds: Callable[[], bool], seconds: float) -> None:
+        try:
+            wait_for(what, holds, seconds)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\n{json.dumps(self.status().get('verdict'))}\n{self.program.log_tail()}"
+            ) from None
+
+    def rounds(self, kind: str) -> float:
+        """Active checks of that kind that were made."""
+        page = get(f"{self.url}/metrics").body.decode()
+        samples = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
+        return sum(s.value for s in samples if s.name == CHECKS_MADE and s.labels["kind"] == kind)
 
     def is_ready(self) -> bool:
         return answers(f"{self.url}/readyz")
@@ -118,6 +152,11 @@ class Watchdog:
 
     def __exit__(self, *_: object) -> None:
         self.program.stop()
+
+
+def _closes(line: dict[str, Any]) -> bool:
+    closes: bool = line["phase"] == "Closed"
+    return closes
 
 
 @dataclass(frozen=True, slots=True)
