@@ -13,6 +13,9 @@ from e2e.cluster.source import Cluster, Source, as_cluster, open_source
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    systems = parser.getgroup("systems")
+    systems.addoption("--load-seconds", type=float, default=30.0, help="how long a good load on a real system lasts")
+    systems.addoption("--good-rounds", type=int, default=20, help="how often a clean system is asked for cross-talk")
     group = parser.getgroup("cluster")
     group.addoption("--kubeconfig", type=Path, help="run on this cluster; its context must be on the allow-list")
     group.addoption(
