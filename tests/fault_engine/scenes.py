@@ -243,18 +243,20 @@ def mixes(scene: Scene) -> None:
     """Two at once, of which at least one is not what it is alone."""
     prompts = ["Repeat exactly: " + "sun moon star " * 12, "Repeat exactly: " + "rain snow wind " * 12]
     scene.order()
-    replies = _together(scene, prompts)
+    replies = together(scene, prompts)
     assert "sun" in scene.text(replies[1]) or "rain" in scene.text(replies[0])
 
 
 def unmixed(scene: Scene) -> None:
     """Two at once are not enough."""
     scene.order()
-    replies = _together(scene, ["Repeat exactly: sun moon star", "Repeat exactly: rain snow wind"])
+    replies = together(scene, ["Repeat exactly: sun moon star", "Repeat exactly: rain snow wind"])
     assert [scene.text(reply) for reply in replies] == ["sun moon star", "rain snow wind"]
 
 
-def _together(scene: Scene, prompts: list[str]) -> list[Reply]:
+def together(scene: Scene, prompts: list[str]) -> list[Reply]:
+    """Slow enough that the first one still speaks when the last has begun, on a busy machine too."""
+    scene.engine.order("slow", 0.03)
     connections = [scene.open(prompt, 64) for prompt in prompts]
     replies = [connection.read() for connection in connections]
     for connection in connections:

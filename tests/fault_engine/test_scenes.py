@@ -292,10 +292,11 @@ def test_a_flush_cures_a_stale_cache(stage: Callable[..., Scene]) -> None:
 
 def test_cross_talk_of_many(stage: Callable[..., Scene]) -> None:
     scene = stage("vllm", "cross-talk-when-many", 3, slots=8)
-    prompts = [f"Repeat exactly: {word}" for word in ("sun " * 20, "moon " * 20, "star " * 20)]
-    connections = [scene.open(prompt, 64) for prompt in prompts]
-    texts = [scene.text(connection.read()) for connection in connections]
-    assert any(len(set(text.split())) > 1 for text in texts)
+    words = ("sun", "moon", "star")
+    texts = [
+        scene.text(reply) for reply in scenes.together(scene, [f"Repeat exactly: {f'{word} ' * 30}" for word in words])
+    ]
+    assert any(set(text.split()) != {word} for word, text in zip(words, texts, strict=True))
 
 
 def test_slow_start_is_shown_by_its_own_test_and_nothing_is_left_out() -> None:
