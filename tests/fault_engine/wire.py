@@ -100,8 +100,10 @@ class Connection:
 
     def read(self, *, silence: float = DEADLINE_SECONDS, enough: int | None = None) -> Reply:
         """Until the end, a silence, or enough bytes of the body."""
-        self._socket.settimeout(silence)
         reply = self.reply
+        if reply.end != "open":  # a short answer may have come as one piece
+            return reply
+        self._socket.settimeout(silence)
         while reply.end == "open" and (enough is None or len(reply.body) < enough):
             try:
                 data = self._socket.recv(65536)
