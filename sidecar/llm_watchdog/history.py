@@ -5,30 +5,36 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from llm_watchdog.api.reasons import Rung
 
+if TYPE_CHECKING:
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.replica import Replica
 
 
 class History:
     """Incidents and steps since the process started, by how they ended; the journal forgets closed ones."""
 
-    def __init__(self, known: Iterable[Case]) -> None:
+    def __init__(self, known: Replica) -> None:
         self.opened: Counter[str] = Counter()
         self.closed: Counter[tuple[str, str]] = Counter()
         self.steps: Counter[tuple[str, str]] = Counter()
-        self._seen = {case.name: case for case in known}
+        self._seen = {case.name: case for case in known.cases}
+        self._precaution = known.precaution
 
-    def note(self, cases: Iterable[Case]) -> None:
+    def note(self, replica: Replica) -> None:
         """Called with every new memory; what was known when the process started is not counted again."""
-        current = {case.name: case for case in cases}
+        current = {case.name: case for case in replica.cases}
         for name, case in current.items():
             before = self._seen.get(name)
             if before is None and not case.closed:
                 self.opened[case.fault.value] += 1
             self._note_end(before, case)
         self._seen = current
+        taken = replica.precaution
+        if taken is not None and taken.outcome is not None and taken != self._precaution:
+            self.steps[Rung.FLUSH_CACHE.value, taken.outcome.value] += 1
+        self._precaution = taken
 
     def _note_end(self, before: Case | None, case: Case) -> None:
         ended = {number for number, step in enumerate(before.status.steps) if step.outcome} if before else set()

@@ -16,15 +16,16 @@ from llm_watchdog.core.situation import Modes, Situation, Traffic
 from llm_watchdog.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from llm_watchdog.actions.drain import Drain
+    from llm_watchdog.actions.flush import FlushAction
     from llm_watchdog.actions.restart import RestartAction
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
     from llm_watchdog.core.baseline import Baseline
-    from llm_watchdog.core.case import Case, Order
+    from llm_watchdog.core.case import FlushOrder, Order
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.core.metering import Meter
     from llm_watchdog.core.situation import Identity
@@ -107,11 +108,12 @@ class Loop:
         watcher: Looking,
         recorder: Recorder,
         restart: RestartAction,
+        flush: FlushAction,
         journal: Journal,
         clock: Clock,
         crash_points: CrashPoints,
         jitter: timedelta,
-        tell: Callable[[Sequence[Case], Sequence[Case]], None],
+        tell: Callable[[Replica, Replica], None],
     ) -> None:
         self._identity = identity
         self._policy = policy
@@ -119,13 +121,14 @@ class Loop:
         self._watcher = watcher
         self._recorder = recorder
         self._restart = restart
+        self._flush = flush
         self._journal = journal
         self._clock = clock
         self._crash_points = crash_points
         self._jitter = jitter
         self._tell = tell
         self.drain: Drain | None = None
-        self.history = History(replica.cases)
+        self.history = History(replica)
         self.replica = replica
         self.last: Pass | None = None
         self.verdict: Verdict | None = None
@@ -187,6 +190,7 @@ class Loop:
         refused_at = self._watcher.window.refused_at
         self.verdict = self._watcher.verdict(monotonic)
         ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
+        flushed = _flush_of(self.replica)
         return Situation(
             now=now,
             monotonic=monotonic,
@@ -205,6 +209,8 @@ class Loop:
             restart_method=self._place.restart_method,
             last_restart_at=self.replica.last_restart_at,
             order=None if ordered is None else self._restart.answer(ordered),
+            can_flush=self._flush.possible,
+            flush=None if flushed is None else self._flush.answer(flushed),
             jitter=self._jitter,
             journal_durable=self._journal.durable,
             unchecked=self._watcher.unchecked(monotonic),
@@ -221,11 +227,11 @@ class Loop:
             for stage in _stages(decided.replica):
                 self._crash_points.reached(f"decided:{stage}")
             durable = await asyncio.to_thread(self._journal.write, decided.replica)
-            if not durable and decided.restart is not None:
-                log.error("no restart: the journal cannot be written: %s", self._journal.last_error)
+            if not durable and (decided.restart is not None or decided.flush is not None):
+                log.error("no restart or flush: the journal cannot be written: %s", self._journal.last_error)
                 return False
-            self._tell(self.replica.cases, decided.replica.cases)
-            self.history.note(decided.replica.cases)
+            self._tell(self.replica, decided.replica)
+            self.history.note(decided.replica)
             for stage in _stages(decided.replica):
                 self._crash_points.reached(f"journalled:{stage}")
         if self.last is None or self.last.rotation.reason is not decided.rotation.reason:
@@ -235,6 +241,9 @@ class Loop:
         return True
 
     def _act(self, decided: Pass) -> None:
+        if decided.flush is not None:
+            log.warning("flush ordered: %s", decided.flush.id)
+            self._flush.carry_out(decided.flush)
         if decided.restart is not None:
             self._carry_out(decided.restart)
         elif Stage.ORDERED not in _stages(decided.replica):
@@ -267,6 +276,12 @@ class Loop:
         return self.verdict is not None and any(
             finding.silent and finding.incident for finding in self.verdict.findings
         )
+
+
+def _flush_of(replica: Replica) -> FlushOrder | None:
+    precaution = replica.precaution
+    orders = [case.flush for case in replica.open_cases] + [precaution.flush if precaution else None]
+    return next((order for order in orders if order is not None), None)
 
 
 def _stages(replica: Replica) -> list[Stage]:

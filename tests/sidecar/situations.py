@@ -17,7 +17,7 @@ from llm_watchdog.api.reasons import (
     UnknownReason,
     VerdictState,
 )
-from llm_watchdog.core.case import Case, EngineMark, Order
+from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order
 from llm_watchdog.core.findings import Finding, Sign, Verdict
 from llm_watchdog.core.replica import Pass, Replica, decide, resolve_taken
 from llm_watchdog.core.situation import Gate, Identity, IncidentView, OrderAnswer, OrderState, Situation, Traffic
@@ -35,11 +35,12 @@ def finding(
     state: VerdictState = VerdictState.FAULTY,
     silent: bool = True,
     fault: FaultClass = FaultClass.STALLED_STREAM,
+    reason: FindingReason = FindingReason.NO_FIRST_TOKEN,
     incident: bool = True,
 ) -> Finding:
     return Finding(
         fault=fault,
-        reason=FindingReason.NO_FIRST_TOKEN,
+        reason=reason,
         state=state,
         message="no token for 5.0 s",
         since=since,
@@ -58,6 +59,7 @@ class World:
     verdict: Verdict = field(default_factory=lambda: Verdict(state=VerdictState.UNKNOWN, at=0.0, message="starting"))
     facts: dict[str, Any] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
+    flushes: list[FlushOrder] = field(default_factory=list)
     views: dict[str, IncidentView] = field(default_factory=dict)
     taken: dict[str, Incident] = field(default_factory=dict)
     last: Pass | None = None
@@ -103,6 +105,9 @@ class World:
         if self.last.restart is not None:
             self.orders.append(self.last.restart)
             self.facts["order"] = OrderAnswer(state=OrderState.PENDING)
+        if self.last.flush is not None:
+            self.flushes.append(self.last.flush)
+            self.facts["flush"] = OrderAnswer(state=OrderState.PENDING)
         return self
 
     def settle(self, **facts: Any) -> World:

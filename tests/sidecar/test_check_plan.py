@@ -92,9 +92,17 @@ def test_after_a_restart_or_a_wake_all_are_made_again_the_cache_first(renew: obj
 def test_after_a_flush_all_that_is_safe_in_rotation_is_made_again() -> None:
     patient = started()
     patient.made.clear()
-    patient.window = patient.window.rechecked()
+    patient.window = patient.window.rechecked(patient.now)
     patient.look(10)
     assert patient.made == list(ORDER[:3])
+
+
+def test_a_proof_after_a_flush_waits_for_the_checks_however_long_the_engine_has_been_up() -> None:
+    patient = started()
+    patient.look(1000)
+    assert not check_plan.unchecked(patient.window, patient.setting(), patient.now)
+    patient.window = patient.window.rechecked(patient.now)
+    assert "CachePair" in check_plan.unchecked(patient.window, patient.setting(), patient.now)
 
 
 def test_only_at_start_where_the_interval_is_zero() -> None:
@@ -262,7 +270,7 @@ def test_a_healthy_model_is_never_suspected_whatever_happens_around_it(steps: li
         "look": lambda: patient.look(70),
         "restart": patient.restart,
         "wake": patient.sleep_and_wake,
-        "flush": lambda: setattr(patient, "window", patient.window.rechecked()),
+        "flush": lambda: setattr(patient, "window", patient.window.rechecked(patient.now)),
         "user": lambda: user(patient),
         "disturb": lambda: setattr(
             patient,

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_watchdog.api.policy import Policy
+    from llm_watchdog.core.case import FlushOrder
+    from llm_watchdog.core.situation import OrderAnswer
 
-STAGES = [stage for stage in Stage if stage is not Stage.CLOSED]
+STAGES = [stage for stage in Stage if stage not in (Stage.CLOSED, Stage.FLUSHING)]  # a hang needs no flush
 
 
 class KilledError(BaseException):
@@ -108,6 +110,16 @@ class Watcher:
         return False
 
 
+class NoFlush:
+    possible = False
+
+    def carry_out(self, order: FlushOrder) -> None:
+        raise AssertionError(order)
+
+    def answer(self, order: FlushOrder) -> OrderAnswer:
+        raise AssertionError(order)
+
+
 class Pod:
     """A container with a supervisor; the kubelet and the operator, too."""
 
@@ -141,6 +153,7 @@ class Pod:
             watcher=Watcher(self.engine),
             recorder=recorder,
             restart=InPlaceRestart(self.directory, self.directory, self.leave),
+            flush=NoFlush(),
             journal=journal,
             clock=clock,
             crash_points=Killer(self.crash_at, self.directory),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from llm_watchdog.core.replica import Replica
 from llm_watchdog.history import History
 from llm_watchdog.journal import Journal
 from llm_watchdog.metrics import WatchdogCollector, exposition
@@ -16,7 +17,7 @@ from tests.sidecar.situations import ordered, serving
 
 if TYPE_CHECKING:
     from llm_watchdog.core.findings import Verdict
-    from llm_watchdog.core.replica import Pass, Replica
+    from llm_watchdog.core.replica import Pass
     from tests.sidecar.situations import World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "watchdog.md"
@@ -43,17 +44,17 @@ def page(world: World, directory: Path, history: History) -> dict[str, dict[tupl
 def test_the_documented_names_are_there_and_no_others(tmp_path: Path) -> None:
     section = DOCUMENT.read_text().split("## Metrics\n")[1]
     documented = {name.removesuffix("_total") for name in re.findall(r"`(llm_watchdog_\w+)", section)}
-    assert page(serving(), tmp_path, History([])).keys() == documented
+    assert page(serving(), tmp_path, History(Replica())).keys() == documented
 
 
 def test_what_happened_is_counted_once(tmp_path: Path) -> None:
-    history = History([])
+    history = History(Replica())
     world = serving().sick()
-    history.note(world.replica.cases)
-    history.note(world.replica.cases)
+    history.note(world.replica)
+    history.note(world.replica)
     world.grant().claimed().healthy()
-    history.note(world.replica.cases)
-    history.note([])
+    history.note(world.replica)
+    history.note(Replica())
     shown = page(world, tmp_path, history)
     assert shown["llm_watchdog_incidents"] == {("StalledStream",): 1.0}
     assert shown["llm_watchdog_steps"][("Succeeded", "Drain")] == 1.0
@@ -61,7 +62,7 @@ def test_what_happened_is_counted_once(tmp_path: Path) -> None:
 
 def test_what_an_earlier_process_opened_is_not_counted_again(tmp_path: Path) -> None:
     world = ordered()
-    history = History(world.replica.cases)
-    history.note(world.replica.cases)
+    history = History(world.replica)
+    history.note(world.replica)
     assert page(world, tmp_path, history)["llm_watchdog_incidents"] == {}
     assert page(world, tmp_path, history)["llm_watchdog_incidents_unacknowledged"] == {(): 1.0}

@@ -12,12 +12,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from llm_watchdog.api.reasons import FaultClass, Mode, Phase, RestartMethod, Rung, UnknownReason, VerdictState
-from llm_watchdog.core.case import Case, EngineMark, Order, Stage
+from llm_watchdog.api.reasons import (
+    FaultClass,
+    FindingReason,
+    Mode,
+    Phase,
+    RestartMethod,
+    Rung,
+    UnknownReason,
+    VerdictState,
+)
+from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order, Stage
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.remediation_restart import UNREACHABLE_FOR
-from llm_watchdog.core.replica import Replica, decide
-from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Situation
+from llm_watchdog.core.replica import Pass, Replica, decide
+from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Situation, Traffic
 from tests.sidecar.remediation_surroundings import Surroundings
 from tests.sidecar.situations import START, finding
 
@@ -36,6 +45,8 @@ class Watchdog(Surroundings):
         self.honoured: list[Order] = []
         self.pending: Order | None = None
         self.kills: list[tuple[str, int]] = []
+        self.flush_answers: dict[str, OrderState] = {}
+        self.in_flight = 0
 
     @initialize()
     def serving(self) -> None:
@@ -57,6 +68,9 @@ class Watchdog(Surroundings):
             "modes": Modes(mode=self.mode),
             "journal_durable": self.durable,
             "order": None if order is None else self.answer(order),
+            "can_flush": True,
+            "flush": self.answer_to_flush(),
+            "traffic": Traffic(in_flight=self.in_flight, moving=self.in_flight > 0),
         }
         self.world.views = dict(self.seen)
         self.world.facts = facts
@@ -68,6 +82,12 @@ class Watchdog(Surroundings):
             return OrderAnswer(state=OrderState.HONOURED)
         return OrderAnswer(state=OrderState.PENDING if order.id in self.given_here else OrderState.ABSENT)
 
+    def answer_to_flush(self) -> OrderAnswer | None:
+        taken = self.memory.precaution
+        orders = [case.flush for case in self.memory.open_cases] + [taken.flush if taken else None]
+        order = next((order for order in orders if order is not None), None)
+        return None if order is None else OrderAnswer(state=self.flush_answers.get(order.id, OrderState.ABSENT))
+
     # The watchdog.
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 12.0, 40.0, 2000.0]), crash=CRASHES)
@@ -78,7 +98,7 @@ class Watchdog(Surroundings):
         if crash == "before the journal":
             self.die()
             return
-        if not self.durable and decided.restart is not None:
+        if not self.durable and (decided.restart is not None or decided.flush is not None):
             return
         if self.durable:
             self.journal = decided.replica
@@ -86,19 +106,26 @@ class Watchdog(Surroundings):
         if crash == "after the journal":
             self.die()
             return
+        self.act(decided, situation)
+        self.write_gate(decided.rotation.in_rotation)
+        if crash == "after acting":
+            self.die()
+
+    def act(self, decided: Pass, situation: Situation) -> None:
+        if decided.flush is not None:
+            self.check_flush(decided.flush, situation)
+            self.flush_answers = {decided.flush.id: OrderState.PENDING}
         if decided.restart is not None:
             self.check_restart(decided.restart, situation)
             self.given_here.add(decided.restart.id)
             self.pending = decided.restart
             if decided.restart.method is RestartMethod.ALL_CONTAINERS:
                 self.supervise()
-        self.write_gate(decided.rotation.in_rotation)
-        if crash == "after acting":
-            self.die()
 
     def die(self) -> None:
         self.memory = self.journal
         self.given_here = set()
+        self.flush_answers = {}
         self.world.verdict = Verdict(
             state=VerdictState.UNKNOWN, at=self.world.at, message="", unknown=UnknownReason.STARTING
         )
@@ -121,6 +148,28 @@ class Watchdog(Surroundings):
             assert self.objects[case.name].grant is not None
         gone = self.api_down_at is not None and self.world.at - self.api_down_at >= UNREACHABLE_FOR.total_seconds()
         assert gone or (self.gate is not None and not self.gate.in_rotation)
+
+    def check_flush(self, order: FlushOrder, situation: Situation) -> None:
+        assert self.journal == self.memory, "recorded before it begins"
+        assert self.mode is Mode.ENFORCE
+        assert situation.traffic.in_flight == 0, "never beside users"
+        gone = self.api_down_at is not None and self.world.at - self.api_down_at >= UNREACHABLE_FOR.total_seconds()
+        assert gone or (self.gate is not None and not self.gate.in_rotation)
+        assert self.flush_answers.get(order.id) is not OrderState.PENDING, "given once while this process lives"
+
+    @rule(state=st.sampled_from([state for state in OrderState if state is not OrderState.ABSENT]))
+    def the_flush_is_answered(self, state: OrderState) -> None:
+        self.flush_answers = dict.fromkeys(self.flush_answers, state)
+
+    @rule(users=st.integers(0, 2))
+    def users_come_and_go(self, users: int) -> None:
+        self.in_flight = users
+
+    @rule()
+    def it_sleeps(self) -> None:
+        self.world.verdict = replace(
+            self.world.verdict, state=VerdictState.UNKNOWN, unknown=UnknownReason.ASLEEP, findings=()
+        )
 
     def case_of(self, order: Order) -> Case:
         return next(case for case in self.memory.cases if case.name == order.incident)
@@ -174,12 +223,20 @@ class Watchdog(Surroundings):
         state=st.sampled_from([VerdictState.SUSPECT, VerdictState.FAULTY]),
         silent=st.booleans(),
         incident=st.booleans(),
+        reason=st.sampled_from([FindingReason.NO_FIRST_TOKEN, FindingReason.CACHE_CORRUPT]),
         faults=st.sets(st.sampled_from(list(FaultClass)), min_size=1),
     )
-    def fault(self, state: VerdictState, silent: bool, faults: set[FaultClass], incident: bool = True) -> None:  # noqa: FBT001, FBT002
+    def fault(
+        self,
+        state: VerdictState,
+        silent: bool,  # noqa: FBT001
+        faults: set[FaultClass],
+        incident: bool = True,  # noqa: FBT001, FBT002
+        reason: FindingReason = FindingReason.NO_FIRST_TOKEN,
+    ) -> None:
         certain = incident or state is VerdictState.FAULTY
         found = tuple(
-            finding(since=self.world.at, state=state, silent=silent, fault=fault, incident=certain)
+            finding(since=self.world.at, state=state, silent=silent, fault=fault, incident=certain, reason=reason)
             for fault in sorted(faults)
         )
         self.world.verdict = replace(self.world.verdict, state=state, at=self.world.at, findings=found, unknown=None)
@@ -208,6 +265,15 @@ class Watchdog(Surroundings):
             if self.world.verdict.state is not VerdictState.FAULTY:
                 self.fault(VerdictState.FAULTY, silent=True, faults=faults)
             self.all_goes_on(2, "no")
+
+    @rule(crash=CRASHES, state=st.sampled_from([OrderState.HONOURED, OrderState.REFUSED]))
+    def the_cache_is_to_blame(self, crash: str, state: OrderState) -> None:
+        self.in_flight = 0
+        faults = {FaultClass.DEGRADED_OUTPUT}
+        self.fault(VerdictState.FAULTY, silent=False, faults=faults, reason=FindingReason.CACHE_CORRUPT)
+        self.all_goes_on(4, crash)
+        self.the_flush_is_answered(state)
+        self.all_goes_on(1, "no")
 
     @rule(crash=CRASHES)
     def the_api_server_is_gone_for_long(self, crash: str) -> None:

@@ -63,7 +63,7 @@ LACKS: Final[dict[EngineType, frozenset[Ability]]] = {
     EngineType.SGLANG: frozenset(),
     EngineType.LLAMACPP: frozenset({_A.FLUSH}),
     EngineType.TGI: frozenset({_A.CACHE_BYPASS, _A.FLUSH, _A.SLEEP}),
-    EngineType.OLLAMA: frozenset({_A.PROGRESS, _A.CACHE_BYPASS}),
+    EngineType.OLLAMA: frozenset({_A.PROGRESS, _A.CACHE_BYPASS, _A.FLUSH}),
     EngineType.FASTCHAT: _NOTHING_PASSIVE - {_A.LOAD, _A.ABORT},
     EngineType.DBGPT: _NOTHING_PASSIVE - {_A.LOAD, _A.ABORT},
     EngineType.LAZYLLM: _NOTHING_PASSIVE,

@@ -216,6 +216,8 @@ class RotationReason(StrEnum):
 class Rung(StrEnum):
     """One step of a ladder, mildest first."""
 
+    FLUSH_CACHE = "FlushCache"
+    """Out of rotation, wait until nobody is served, empty the prefix cache, make all checks anew."""
     DRAIN = "Drain"
     RESTART = "Restart"
     QUARANTINE = "Quarantine"

@@ -8,24 +8,26 @@ import logging
 import os
 import signal
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.actions.drain import Drain
+from llm_watchdog.actions.flush import CacheFlush
 from llm_watchdog.actions.restart import RestartAction
 from llm_watchdog.clock import Clock
-from llm_watchdog.core.case import Case
 from llm_watchdog.core.observations import SocketsObservation
+from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.situation import Identity
 from llm_watchdog.crash_points import ENV_CRASH_AT, CrashPoints
+from llm_watchdog.engines.registry import dialect_of
 from llm_watchdog.journal import Journal
 from llm_watchdog.loop import Loop, newest_time
 from llm_watchdog.metrics import WatchdogCollector, exposition
 from llm_watchdog.probes import sockets
-from llm_watchdog.probes.engine_client import ENGINE_HOST
+from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
 from llm_watchdog.probes.watch import Watcher
 from llm_watchdog.recorder.seam import Recorder
 from llm_watchdog.server import Application
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from llm_watchdog.journal import Replay
 
 Now = Callable[[], datetime]
-Tell = Callable[[Sequence[Case], Sequence[Case]], None]
+Tell = Callable[[Replica, Replica], None]
 
 JITTER_SECONDS: Final = 20.0
 """Spread of replicas that restart without a grant."""
@@ -99,6 +101,8 @@ async def watch(form: Form) -> None:
     watcher.window = replace(watcher.window, meter=replay.replica.meter, baseline=replay.replica.baseline)
     _greet(form.identity, replay, recognized=_recognize(watcher, replay))
     recorder = form.recorder(clock.now)
+    engine = form.policy.policy.engine
+    client = EngineClient(engine.port, form.api_key, host=form.host)
     loop = Loop(
         identity=form.identity,
         replica=replay.replica,
@@ -107,6 +111,7 @@ async def watch(form: Form) -> None:
         watcher=watcher,
         recorder=recorder,
         restart=form.restart(clock.now),
+        flush=CacheFlush(client, dialect_of(engine), watcher.recheck),
         journal=journal,
         clock=clock,
         crash_points=CrashPoints(os.environ.get(ENV_CRASH_AT), form.journal_dir),

@@ -68,3 +68,5 @@ def _ladder(rungs: list[Rung]) -> Iterator[str]:
         yield "nothing comes after a person was called: put Quarantine last"
     if {Rung.DRAIN, Rung.RESTART} <= set(rungs) and rungs.index(Rung.DRAIN) > rungs.index(Rung.RESTART):
         yield "a restart cuts requests in flight: put Drain before Restart"
+    if {Rung.FLUSH_CACHE, Rung.RESTART} <= set(rungs) and rungs.index(Rung.FLUSH_CACHE) > rungs.index(Rung.RESTART):
+        yield "a restart empties the cache too: put FlushCache before Restart"

@@ -28,12 +28,12 @@ from llm_watchdog.settings import HostInfo
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from llm_watchdog.api.policy import EngineType
     from llm_watchdog.cli.compose import Now, Tell
     from llm_watchdog.cli.discovery import Found
-    from llm_watchdog.core.case import Case
+    from llm_watchdog.core.replica import Replica
     from llm_watchdog.server import Application
     from llm_watchdog.settings import PolicySource
 
@@ -155,7 +155,7 @@ def identity(host: str, port: int, journal: str) -> Identity:
 def _tell(now: Now) -> Tell:
     writer = LineWriter(sys.stdout, now)
 
-    def both(before: Sequence[Case], after: Sequence[Case]) -> None:
+    def both(before: Replica, after: Replica) -> None:
         writer.tell(before, after)
         tell(before, after)
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from llm_watchdog.api.incident import Incident, IncidentStatus, Step
-from llm_watchdog.api.reasons import FaultClass, RestartMethod, Rung, StepOutcome
+from llm_watchdog.api.reasons import FaultClass, FindingReason, RestartMethod, Rung, StepOutcome
 
 
 class Stage(StrEnum):
@@ -20,6 +20,8 @@ class Stage(StrEnum):
     WATCHING = "Watching"
     """The finding stands, nothing has begun (or a granted departure from rotation is all that was done)."""
     DRAINING = "Draining"
+    FLUSHING = "Flushing"
+    """Waits until nobody is served, then for the engine's answer to the flush."""
     AWAITING = "Awaiting"
     """A grant is asked for."""
     CLAIMING = "Claiming"
@@ -53,6 +55,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlushOrder:
+    """One flush of the prefix cache. Given again after a crash: a cache that is emptied twice is empty."""
+
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """`rung` is the index in `ladder` of the rung that is being climbed, or comes next."""
 
@@ -67,6 +77,7 @@ class Case:
     engine: EngineMark | None = None
     """The engine that a restart is meant for."""
     order: Order | None = None
+    flush: FlushOrder | None = None
     restarted: bool = False
     """The engine was seen to be a new one after a restart of ours."""
     ungranted: bool = False
@@ -95,6 +106,11 @@ class Case:
     def closed(self) -> bool:
         """Nothing more will happen in it."""
         return self.stage is Stage.CLOSED
+
+    def at_a_cure(self) -> Case:
+        """Past a flush, unless it is the cache that is to blame."""
+        is_flush = self.next_rung is Rung.FLUSH_CACHE and self.status.reason is not FindingReason.CACHE_CORRUPT
+        return replace(self, rung=self.rung + 1) if is_flush else self
 
     @property
     def next_rung(self) -> Rung:

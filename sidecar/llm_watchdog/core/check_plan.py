@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ORDER: Final = (CheckKind.CACHE_PAIR, CheckKind.FINGERPRINT, CheckKind.CROSS_TALK, CheckKind.STALE, CheckKind.SLOTS)
 """The cache first: after a wake its prompt must date from before the sleep, and nothing may have displaced it."""
 GATE_SECONDS: Final = 120.0
-"""From the first answer: for so long may start-up checks hold a replica out of rotation, whatever keeps them."""
+"""From the first answer, or a flush: for so long may checks hold a replica out of rotation, whatever keeps them."""
 RETRY_SECONDS: Final = 5.0
 """After a round that was disturbed."""
 NOT_APPLICABLE_FACTOR: Final = 10
@@ -75,7 +75,8 @@ def due(window: Window, setting: Setting, now: float) -> CheckKind | None:
 
 def unchecked(window: Window, setting: Setting, now: float) -> str:
     """What a replica that answers still waits for before it may be taken for proven; empty: nothing."""
-    if not window.answered or window.answered_at is None or now - window.answered_at > GATE_SECONDS:
+    began = [at for at in (window.answered_at, window.rechecked_at) if at is not None]
+    if not window.answered or not began or now - max(began) > GATE_SECONDS:
         return ""
     if company(window, setting.policy.alone_for, now) in (Company.SERVED, Company.UNREADABLE):
         return ""

@@ -14,6 +14,7 @@ RESTART: Final = (Rung.DRAIN, Rung.RESTART, Rung.QUARANTINE)
 
 DEFAULTS: Final[dict[FaultClass, tuple[Rung, ...]]] = {
     **dict.fromkeys(FaultClass, RESTART),
+    FaultClass.DEGRADED_OUTPUT: (Rung.FLUSH_CACHE, *RESTART),
     FaultClass.CROSS_TALK: (Rung.QUARANTINE,),  # a confidentiality alarm: a person has to look at it
 }
 

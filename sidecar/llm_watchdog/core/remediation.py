@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from llm_watchdog.api.incident import EVIDENCE_MAX, Evidence
 from llm_watchdog.api.reasons import (
@@ -21,7 +21,7 @@ from llm_watchdog.api.reasons import (
     StepOutcome,
     VerdictState,
 )
-from llm_watchdog.core.case import Case, Order, Stage
+from llm_watchdog.core.case import Case, FlushOrder, Order, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`case` is to be in the journal before `restart` is carried out."""
+    """`case` is to be in the journal before `restart` or `flush` is carried out."""
 
     case: Case
     restart: Order | None = None
+    flush: FlushOrder | None = None
+
+
+FLUSH_PROVEN_WITHIN: Final = timedelta(seconds=180)
+"""All checks are made anew after a flush; a round takes seconds, and one that is disturbed is repeated."""
 
 
 def look(case: Case, situation: Situation, *, lead: bool) -> Case:
@@ -94,23 +99,26 @@ def _describe(case: Case, situation: Situation) -> Case:
     """Observe: write down the step that would begin now, once."""
     if case.was_observed or not situation.faulty(case.fault):
         return case
+    case = case.at_a_cure()
     why = "mode is Observe: this step would begin now"
     return case.begin_step(case.next_rung, situation.now).judge_step(StepOutcome.DRY_RUN, why, situation.now)
 
 
 def begin_rung(case: Case, situation: Situation) -> Case:
     """Write down the next rung, or ask for the permission that it needs."""
+    case = case.at_a_cure()
     rung = case.next_rung
     match rung:
+        case Rung.FLUSH_CACHE:
+            if situation.can_flush:
+                return replace(case.begin_step(rung, situation.now), stage=Stage.FLUSHING, flush=None)
+            return _pass_over(case, "the prefix cache of this kind of engine cannot be flushed", situation)
         case Rung.DRAIN:
             return replace(case.begin_step(rung, situation.now), stage=Stage.DRAINING)
         case Rung.RESTART:
             if situation.restart_method is not RestartMethod.UNAVAILABLE:
                 return ask(case, GrantableStep.RESTART)
-            passed_over = case.begin_step(rung, situation.now).judge_step(
-                StepOutcome.UNAVAILABLE, "no restart method works in this pod", situation.now
-            )
-            return begin_rung(replace(passed_over, rung=case.rung + 1), situation)
+            return _pass_over(case, "no restart method works in this pod", situation)
         case Rung.QUARANTINE:
             held = case.begin_step(rung, situation.now).judge_step(
                 StepOutcome.SUCCEEDED, "held out of rotation for a person", situation.now
@@ -118,6 +126,11 @@ def begin_rung(case: Case, situation: Situation) -> Case:
             return close(held, Outcome.QUARANTINED, situation, "Quarantined: the ladder is used up.")
         case _:
             assert_never(rung)
+
+
+def _pass_over(case: Case, why: str, situation: Situation) -> Case:
+    passed_over = case.begin_step(case.next_rung, situation.now).judge_step(StepOutcome.UNAVAILABLE, why, situation.now)
+    return begin_rung(replace(passed_over, rung=case.rung + 1), situation)
 
 
 def ask(case: Case, step: GrantableStep) -> Case:
@@ -160,15 +173,16 @@ def verify(case: Case, situation: Situation) -> Decision:
         return Decision(case=_recovered(case, proved, situation))
     if situation.modes.of(case.fault) is Mode.OBSERVE:
         return Decision(case=case)
-    if step.step is not Rung.RESTART or step.outcome is not None:
+    if step.step is Rung.DRAIN or step.outcome is not None:
         return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
     if situation.faulty(case.fault, since=ended):
         finding = situation.finding(case.fault)
         why = f"the fault is back: {finding.message}" if finding else "the fault is back"
         return Decision(case=_next_rung(case.judge_step(StepOutcome.FAILED, why, situation.now), situation))
-    limit = situation.policy.remediation.startup_timeout
-    if situation.now - ended >= timedelta(seconds=limit):
-        why = f"no canary passed within {limit:.0f} s"
+    started = timedelta(seconds=situation.policy.remediation.startup_timeout)
+    limit = FLUSH_PROVEN_WITHIN if step.step is Rung.FLUSH_CACHE else started
+    if situation.now - ended >= limit:
+        why = f"no canary passed within {limit.total_seconds():.0f} s"
         return Decision(case=_next_rung(case.judge_step(StepOutcome.TIMED_OUT, why, situation.now), situation))
     return Decision(case=case)
 

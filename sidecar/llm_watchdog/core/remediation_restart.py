@@ -94,9 +94,13 @@ def act(case: Case, situation: Situation) -> Decision:
 
 def _clear_to_restart(case: Case, situation: Situation) -> bool:
     """Seen to be faulty now, out of rotation as the API server shows it (unless it is gone), on durable record."""
+    return departed(situation) and situation.journal_durable and situation.faulty(case.fault)
+
+
+def departed(situation: Situation) -> bool:
+    """Out of rotation as the API server shows it, unless that is gone."""
     gate = situation.gate
-    departed = _is_gone(situation) or (gate is not None and not gate.in_rotation)
-    return departed and situation.journal_durable and situation.faulty(case.fault)
+    return _is_gone(situation) or (gate is not None and not gate.in_rotation)
 
 
 def _order(case: Case, method: RestartMethod, situation: Situation) -> Decision:

@@ -13,10 +13,12 @@ from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, Incident
 from llm_watchdog.api.names import incident_name
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Outcome, Phase
 from llm_watchdog.core.baseline import Baseline
-from llm_watchdog.core.case import Case, EngineMark, Order, Stage
+from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
 from llm_watchdog.core.metering import Meter
+from llm_watchdog.core.precaution import Precaution, take_precaution
 from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
+from llm_watchdog.core.remediation_flush import flush
 from llm_watchdog.core.remediation_restart import (
     act,
     adopt,
@@ -59,6 +61,8 @@ class Replica:
     """A canary that began after `engine_since` has passed."""
     waking: bool = False
     """It slept since it was last cleared."""
+    precaution: Precaution | None = None
+    """The flush after its newest wake; None: none is called for."""
     doubted: FaultClass | None = None
     """Out of rotation on suspicion of this, until a sign of health."""
     last_restart_at: datetime | None = None
@@ -79,13 +83,14 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What one pass decided. `replica` is to be in the journal before `restart` is carried out."""
+    """What one pass decided. `replica` is to be in the journal before `restart` or `flush` is carried out."""
 
     replica: Replica
     rotation: Rotation
     advised: Rotation
     """What it would be if the mode were Enforce."""
     restart: Order | None = None
+    flush: FlushOrder | None = None
 
 
 def decide(replica: Replica, situation: Situation) -> Pass:
@@ -95,8 +100,10 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     replica = doubt(clear_engine(_release(replica, situation), situation), situation)
     if replica.quarantine is None:
         replica = _open_cases(replica, situation)
-    decided, restart = _advance_all(replica, situation)
+    replica, precautionary = take_precaution(replica, situation)
+    decided, todo = _advance_all(replica, situation)
     replica = _quarantine(replace(replica, cases=decided), situation)
+    restart = todo.restart if todo else None
     if restart is not None:
         replica = replace(replica, last_restart_at=situation.now)
     return Pass(
@@ -104,12 +111,14 @@ def decide(replica: Replica, situation: Situation) -> Pass:
         rotation=rotation(replica, situation),
         advised=advised(replica, situation),
         restart=restart,
+        flush=precautionary or (todo.flush if todo else None),
     )
 
 
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
     Stage.WATCHING: watch,
     Stage.DRAINING: drain,
+    Stage.FLUSHING: flush,
     Stage.AWAITING: await_grant,
     Stage.CLAIMING: claim,
     Stage.CLAIMED: act,
@@ -123,24 +132,25 @@ def advance(case: Case, situation: Situation) -> Decision:
     return Decision(case=case) if case.closed else _STAGES[case.stage](case, situation)
 
 
-def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], Order | None]:
+def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], Decision | None]:
     """One ladder at a time: only the first of the open cases may climb, the others may only heal."""
     lead = min(replica.open_cases, key=lambda case: (not _climbs(case), not situation.faulty(case.fault)), default=None)
     advanced: list[Case] = []
-    restart: Order | None = None
+    todo: Decision | None = None
     for case in replica.cases:
         looked = note_departure(look(case, situation, lead=case is lead), situation)
         if case is lead:
-            decision = advance(looked, situation)
-            looked, restart = decision.case, decision.restart
+            todo = advance(looked, situation)
+            looked = todo.case
         elif not case.closed and situation.verdict.is_well:
             looked = watch(looked, situation).case
         elif not case.closed and looked.stage is Stage.AWAITING:
             looked = watch_again(looked)
-        if restart is not None and case is lead and (finding := situation.finding(case.fault)) is not None:
+        ordered = case is lead and todo is not None and todo.restart is not None
+        if ordered and (finding := situation.finding(case.fault)) is not None:
             looked = more_evidence(looked, finding, situation)
         advanced.append(_revised(case, looked))
-    return advanced, restart
+    return advanced, todo
 
 
 def _climbs(case: Case) -> bool:

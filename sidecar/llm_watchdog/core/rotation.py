@@ -55,6 +55,8 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
         asleep = replace(replica, cleared=False, waking=True, engine_since=situation.now)
         return replica if replica.waking else asleep
     since = replica.engine_since or situation.process_started_at
+    if replica.precaution is not None and replica.precaution.pending:
+        return replica
     proved = situation.verdict.unknown in _NO_PROOF_TO_COME or situation.proved_after(since) is not None
     return replace(replica, cleared=True, waking=False) if proved else replica
 

@@ -45,13 +45,15 @@ class IncidentView:
 
 
 class OrderState(StrEnum):
-    """What became of a restart order."""
+    """What became of an order to restart, or to flush."""
 
     ABSENT = "Absent"
     """Never carried out, and nobody will: the process died between writing it down and handing it over."""
     PENDING = "Pending"
     HONOURED = "Honoured"
     REFUSED = "Refused"
+    UNAVAILABLE = "Unavailable"
+    """This engine, as it was started, offers nothing of the kind."""
     TIMED_OUT = "TimedOut"
     """A command that did not end in its time, and was ended."""
 
@@ -121,6 +123,10 @@ class Situation:
     """By this watchdog, from the journal."""
     order: OrderAnswer | None = None
     """What became of the order of the case that has one."""
+    can_flush: bool = False
+    """This kind of engine has a call that empties its prefix cache."""
+    flush: OrderAnswer | None = None
+    """What became of the flush that was ordered, if one was."""
     jitter: timedelta = timedelta()
     """Added to the 30 s of an unreachable API server, so that replicas do not restart in step."""
     journal_durable: bool = True

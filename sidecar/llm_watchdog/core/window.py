@@ -87,6 +87,8 @@ class Window:
     """When a connection was last refused."""
     meter: Meter = field(default_factory=Meter)
     """Of a metered engine; kept up by the shell, which knows the day."""
+    rechecked_at: float | None = None
+    """When what the checks had shown was declared void, as the cache was flushed."""
     void_because: str = ""
     """Why the history begins where it does."""
     spells: Spells = NONE_YET
@@ -148,7 +150,10 @@ class Window:
         So it is with the checks: what was right before a sleep may be wrong after it.
         """
         return replace(
-            self.rechecked(),
+            self,
+            checks=(),
+            judged=Judged(),
+            rechecked_at=None,
             answered=False,
             answered_at=None,
             canaries=(),
@@ -156,6 +161,6 @@ class Window:
             came_up=self.came_up or self.answered,
         )
 
-    def rechecked(self) -> Window:
+    def rechecked(self, at: float) -> Window:
         """What the checks have shown is void, though not what was learned from them."""
-        return replace(self, checks=(), judged=Judged())
+        return replace(self, checks=(), judged=Judged(), rechecked_at=at)

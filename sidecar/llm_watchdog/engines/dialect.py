@@ -134,6 +134,15 @@ class StatusCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flush:
+    """How a prefix cache is emptied. Engines do it only while nothing runs."""
+
+    call: Call
+    needs: str
+    """What the engine must have been started with; told where it does not offer the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What can be seen and done, in words for people. An empty string: it cannot. Shown by `llm-watchdog engines`."""
 
@@ -165,6 +174,7 @@ class Dialect(Protocol):
     """Each event holds everything that was generated so far."""
     end: EndRule
     capabilities: Capabilities
+    flush: Flush | None = None
     pair_is_safe: bool
     """A cross-talk check cannot rob users' streams."""
     templated: frozenset[str] = frozenset({"chat"})
@@ -194,6 +204,10 @@ class Dialect(Protocol):
 
     def read_load(self, body: bytes) -> int | None:
         """The requests that the web server counts."""
+
+    def read_flush(self, body: bytes) -> str:  # noqa: ARG002
+        """Why a flush that was answered with 200 did nothing; empty: it does not say so."""
+        return ""
 
     def read_status(self, name: str, body: bytes) -> StatusReading | None:
         """What the status call of that name says; None if it says nothing. Raises nothing."""

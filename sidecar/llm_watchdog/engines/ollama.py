@@ -41,7 +41,6 @@ class Ollama(OpenAI):
     capabilities: Capabilities = Capabilities(
         canary="stream of /api/generate while the model is loaded; none otherwise. Each one restarts the idle timer",
         load="the loaded models on /api/ps; it does not count requests",
-        flush="by unloading the model (keep_alive 0)",
         sleep="models are unloaded for idleness, which /api/ps shows",
         abort="by closing the connection",
         end_of_stream="a last line with done: true and done_reason stop or length",

@@ -15,6 +15,7 @@ from llm_watchdog.engines.dialect import (
     Call,
     Capabilities,
     EndRule,
+    Flush,
     Framing,
     StatePath,
     StatusCall,
@@ -78,6 +79,7 @@ class SGLang(OpenAI):
     framing: Framing = Framing.SSE
     cumulative: bool = True
     end: EndRule = EndRule(terminator_required=True)
+    flush: Flush | None = Flush(call=Call(method="POST", path="/flush_cache"), needs="this version has no /flush_cache")
     capabilities: Capabilities = Capabilities(
         canary="stream of /generate with token ids; none with --enable-memory-saver, as its sleep cannot be read",
         progress="realtime_tokens_total (since 0.5.9) every 40 decode steps; others move at a request's end",

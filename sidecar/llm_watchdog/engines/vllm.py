@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from llm_watchdog.core.observations import MetricsReading
-from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, StatePath, base_models
+from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Flush, StatePath, base_models
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.engines.metrics_page import Sums, read_sums
 from llm_watchdog.engines.openai import COMPLETIONS, OpenAI
@@ -63,6 +63,9 @@ class Vllm(OpenAI):
     )
     """Dev mode only. Both are asked: older versions tell a pause in the second alone."""
 
+    flush: Flush | None = Flush(
+        call=Call(method="POST", path="/reset_prefix_cache"), needs="needs VLLM_SERVER_DEV_MODE=1 in its environment"
+    )
     end: EndRule = EndRule(terminator_required=True)
     capabilities: Capabilities = Capabilities(
         canary="stream with token ids",
@@ -115,6 +118,11 @@ class Vllm(OpenAI):
     def read_models(self, body: bytes) -> tuple[str, ...]:
         """The base model only: its adapters (with a `parent`) and other names (of the same `root`) are no others."""
         return base_models(body)
+
+    def read_flush(self, body: bytes) -> str:
+        """Says so since 0.26; before, a flush beside a request was answered with 200 and did nothing."""
+        done = json_object(body).get("success", True)
+        return "" if done else "it answers that its blocks are in use: something runs in it"
 
     def read_load(self, body: bytes) -> int | None:
         """Always 0 without `--enable-server-load-tracking`."""

@@ -159,7 +159,9 @@ class Watcher:
 
     def recheck(self) -> None:
         """What the checks have shown is void, though not what was learned from them: the cache was flushed."""
-        self.window = self.window.rechecked()
+        self.window = self.window.rechecked(self._clock())
+        self._withdraw()
+        self.confirm()
 
     def unchecked(self, now: float) -> str:
         """Start-up checks that are still to be made; empty: none."""

@@ -2,6 +2,7 @@
 
 The keys are a contract: `time` (RFC 3339, UTC), `incident`, `fault`, `reason`, `phase`, `outcome`, `message`, `step`
 and `stepOutcome`, always all of them. `step` is null but in lines about a step; `stepOutcome` is null when it begins.
+A flush as a precaution after a wake belongs to no incident: `incident`, `fault`, `reason` and `phase` are null then.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import os
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from llm_watchdog.api.reasons import Phase, StepOutcome
+from llm_watchdog.api.reasons import Phase, Rung, StepOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.precaution import Precaution
+    from llm_watchdog.core.replica import Replica
 
 NEVER_BEGAN: Final = frozenset({StepOutcome.DRY_RUN, StepOutcome.UNAVAILABLE})
 """Told in one line, without one for the begin."""
@@ -73,7 +76,7 @@ def _line(
     phase = phase or case.status.phase
     outcome = case.status.outcome if phase is Phase.CLOSED else None
     return {
-        "time": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": _time(at),
         "incident": case.name,
         "fault": case.fault.value,
         "reason": case.status.reason.value,
@@ -85,6 +88,31 @@ def _line(
     }
 
 
+def precaution_lines(before: Precaution | None, after: Precaution | None, now: datetime) -> list[dict[str, Any]]:
+    """What has happened to the flush after a wake."""
+    if after is None:
+        return []
+    new = before is None or before.since != after.since
+    told = [_stray(after.since, after.message, None)] if new and after.outcome not in NEVER_BEGAN else []
+    if after.outcome is not None and (new or before is None or before.outcome is None):
+        told.append(_stray(now, after.message, after.outcome))
+    return told
+
+
+def _stray(at: datetime, message: str, ended: StepOutcome | None) -> dict[str, Any]:
+    return {
+        "time": _time(at),
+        **dict.fromkeys(("incident", "fault", "reason", "phase", "outcome")),
+        "message": message,
+        "step": Rung.FLUSH_CACHE.value,
+        "stepOutcome": None if ended is None else ended.value,
+    }
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class LineWriter:
     """Writes them, each flushed at once. A reader that is gone costs the lines, never the watching."""
 
@@ -93,12 +121,14 @@ class LineWriter:
         self._now = now
         self._gone = False
 
-    def tell(self, before: Sequence[Case], after: Sequence[Case]) -> None:
+    def tell(self, before: Replica, after: Replica) -> None:
         """What has happened since."""
-        known = {case.name: case for case in before}
-        for case in after:
-            for line in lines(known.get(case.name), case, self._now()):
-                self._write(line)
+        known = {case.name: case for case in before.cases}
+        told = precaution_lines(before.precaution, after.precaution, self._now())
+        for case in after.cases:
+            told += lines(known.get(case.name), case, self._now())
+        for line in told:
+            self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._gone:

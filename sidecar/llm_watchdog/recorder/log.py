@@ -7,12 +7,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, TextIO
 
+from llm_watchdog.api.reasons import Rung
 from llm_watchdog.recorder.documents import happenings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.replica import Replica
 
 log = logging.getLogger("llm_watchdog.incident")
 
@@ -49,10 +49,13 @@ def configure(stream: TextIO, *, plain: bool = False, level: int = logging.INFO)
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def tell(before: Sequence[Case], after: Sequence[Case]) -> None:
+def tell(before: Replica, after: Replica) -> None:
     """What has happened since."""
-    known = {case.name: case for case in before}
-    for case in after:
+    taken = after.precaution
+    if taken is not None and taken != before.precaution and taken.flush is None:
+        log.info("%s: %s", taken.outcome or "Begins", taken.message, extra={"fields": {"step": Rung.FLUSH_CACHE.value}})
+    known = {case.name: case for case in before.cases}
+    for case in after.cases:
         earlier = known.get(case.name)
         told = {happening.key for happening in happenings(earlier)} if earlier else set()
         for happening in happenings(case):

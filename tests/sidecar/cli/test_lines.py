@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_watchdog.api.reasons import Mode, Outcome, Phase, RestartMethod, StepOutcome
-from llm_watchdog.core.situation import Modes
+from llm_watchdog.api.reasons import Mode, Outcome, Phase, RestartMethod, StepOutcome, UnknownReason
+from llm_watchdog.core.replica import Replica
+from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState
 from llm_watchdog.recorder.lines import LineWriter
 from tests.sidecar.cli.host import ENVIRONMENT, KEYS
 from tests.sidecar.situations import NEW, World
@@ -33,12 +34,12 @@ class Told:
         self.world = World(facts=facts)
         self._stream = io.StringIO()
         self._writer = LineWriter(self._stream, lambda: self.world.now)
-        self._before = self.world.replica.cases
+        self._before = self.world.replica
 
     def does(self, what: Callable[[World], object]) -> None:
         what(self.world)
-        self._writer.tell(self._before, self.world.replica.cases)
-        self._before = self.world.replica.cases
+        self._writer.tell(self._before, self.world.replica)
+        self._before = self.world.replica
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -59,11 +60,33 @@ def test_a_step_that_is_not_available_never_begins() -> None:
     assert (told.lines[-1]["phase"], told.lines[-1]["outcome"]) == ("Closed", "Quarantined")
 
 
+def test_a_flush_after_a_wake_belongs_to_no_incident() -> None:
+    told = Told(can_flush=True)
+    told.does(lambda world: world.settle().healthy().unknown(UnknownReason.ASLEEP))
+    told.does(lambda world: world.unknown(UnknownReason.STARTING))
+    told.does(lambda world: world.settle(flush=OrderAnswer(state=OrderState.HONOURED, message="flushed")).healthy())
+    told.does(lambda world: world.healthy())
+    assert [(line["step"], line["stepOutcome"]) for line in told.lines] == [
+        ("FlushCache", None),
+        ("FlushCache", "Succeeded"),
+    ]
+    for line in told.lines:
+        assert line.keys() == set(KEYS)
+        assert {line[key] for key in ("incident", "fault", "reason", "phase", "outcome")} == {None}
+
+
+def test_under_observe_it_is_one_line() -> None:
+    told = Told(can_flush=True, modes=Modes(mode=Mode.OBSERVE))
+    told.does(lambda world: world.settle().healthy().unknown(UnknownReason.ASLEEP))
+    told.does(lambda world: world.unknown(UnknownReason.STARTING).healthy())
+    assert [(line["step"], line["stepOutcome"]) for line in told.lines] == [("FlushCache", "DryRun")]
+
+
 def test_what_a_resumed_process_knows_is_not_told_again() -> None:
     told = Told()
     told.does(lambda world: world.settle().healthy().sick())
     stream = io.StringIO()
-    LineWriter(stream, lambda: told.world.now).tell(told.world.replica.cases, told.world.replica.cases)
+    LineWriter(stream, lambda: told.world.now).tell(told.world.replica, told.world.replica)
     assert stream.getvalue() == ""
 
 
@@ -73,14 +96,15 @@ def test_a_reader_that_is_gone_costs_lines_only() -> None:
             raise BrokenPipeError
 
     world = World().settle().healthy().sick()
-    LineWriter(Gone(), lambda: world.now).tell([], world.replica.cases)
+    LineWriter(Gone(), lambda: world.now).tell(Replica(), world.replica)
 
 
 def test_a_reader_that_is_gone_does_not_change_the_exit_code() -> None:
     program = (
         "import sys; from llm_watchdog.recorder.lines import LineWriter;"
+        "from llm_watchdog.core.replica import Replica;"
         "from tests.sidecar.situations import World; world = World().settle().healthy().sick();"
-        "LineWriter(sys.stdout, lambda: world.now).tell([], world.replica.cases)"
+        "LineWriter(sys.stdout, lambda: world.now).tell(Replica(), world.replica)"
     )
     reader, writer = os.pipe()
     os.close(reader)
@@ -99,7 +123,7 @@ EVENTS: dict[str, Callable[[World], object]] = {
     "look": lambda world: world.look(),
     "later": lambda world: world.look(120.0),
     "grant": lambda world: world.grant() if world.replica.cases else world,
-    "claimed": lambda world: world.claimed() if world.replica.cases and world.views else world,
+    "claimed": lambda world: world.claimed() if world.replica.cases and world.case.name in world.views else world,
     "new engine": lambda world: world.settle(engine=NEW),
     "observe": lambda world: world.settle(modes=Modes(mode=Mode.OBSERVE)),
     "enforce": lambda world: world.settle(modes=Modes()),

@@ -83,6 +83,7 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("remediation: {ladders: {crossTalk: []}}", ["remediation.ladders.crossTalk: 0 steps"]),
         ("remediation: {ladders: {crossTalk: [Quarantine, Drain]}}", ["put Quarantine last"]),
         ("remediation: {ladders: {crossTalk: [Restart, Drain]}}", ["put Drain before Restart"]),
+        ("remediation: {ladders: {degradedOutput: [Restart, FlushCache]}}", ["put FlushCache before Restart"]),
         ("remediation: {ladders: {crossTalk: [Drain, Drain]}}", ["name each step once"]),
         ("detectors: {wakeFailed: {deadline: 40s}}", ["detectors.wakeFailed.restartDeadline: 30s is below deadline"]),
         ("detectors: {stalledStream: {busyDeadline: 200s}}", ["detectors.stalledStream.busyRestartDeadline: "]),

@@ -1,0 +1,90 @@
+"""Empties the engine's prefix cache: one call, in the dialect's words. Whether it helped, the checks say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.core.situation import OrderAnswer, OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_watchdog.core.case import FlushOrder
+    from llm_watchdog.engines.dialect import Dialect
+    from llm_watchdog.probes.engine_client import Answer, EngineClient
+
+FLUSH_SECONDS: Final = 30.0
+"""It takes milliseconds; an engine that is busy after all may queue it."""
+OK: Final = 200
+NOT_OFFERED: Final = frozenset({404, 405, 501})
+
+log = logging.getLogger(__name__)
+
+
+class FlushAction(Protocol):
+    """How the loop has a cache flushed."""
+
+    @property
+    def possible(self) -> bool:
+        """This kind of engine has a call for it."""
+
+    def carry_out(self, order: FlushOrder) -> None:
+        """Begin."""
+
+    def answer(self, order: FlushOrder) -> OrderAnswer:
+        """What became of it."""
+
+
+class CacheFlush:
+    """A `FlushAction`. `flushed` is called before the answer is given, so that no older check is taken for a proof."""
+
+    def __init__(self, client: EngineClient, dialect: Dialect, flushed: Callable[[], None]) -> None:
+        self._client = client
+        self._dialect = dialect
+        self._flushed = flushed
+        self._answers: dict[str, OrderAnswer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def possible(self) -> bool:
+        """The dialect knows a call."""
+        return self._dialect.flush is not None
+
+    def carry_out(self, order: FlushOrder) -> None:
+        """In a task of its own; an order is carried out once in this process."""
+        if order.id in self._answers:
+            return
+        self._answers = {order.id: OrderAnswer(state=OrderState.PENDING)}
+        task = asyncio.create_task(self._flush(order))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def answer(self, order: FlushOrder) -> OrderAnswer:
+        """Absent: this process never began it."""
+        return self._answers.get(order.id, OrderAnswer(state=OrderState.ABSENT))
+
+    async def _flush(self, order: FlushOrder) -> None:
+        way = self._dialect.flush
+        if way is None:
+            self._answers[order.id] = OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no call for it")
+            return
+        answer = await self._client.call(way.call, seconds=FLUSH_SECONDS)
+        state, message = self._judge(answer, way.needs)
+        log.info("flush %s: %s, %s", order.id, state, message)
+        if state is OrderState.HONOURED:
+            self._flushed()
+        self._answers[order.id] = OrderAnswer(state=state, message=message)
+
+    def _judge(self, answer: Answer, needs: str) -> tuple[OrderState, str]:
+        if answer.status is None:
+            timed_out = answer.kind is AnswerKind.SILENT
+            return (OrderState.TIMED_OUT if timed_out else OrderState.REFUSED), answer.detail
+        if answer.status in NOT_OFFERED:
+            return OrderState.UNAVAILABLE, f"HTTP {answer.status}: {needs}"
+        if answer.status != OK:
+            return OrderState.REFUSED, f"HTTP {answer.status}"
+        refusal = self._dialect.read_flush(answer.body)
+        return (OrderState.REFUSED, refusal) if refusal else (OrderState.HONOURED, "the prefix cache was flushed")

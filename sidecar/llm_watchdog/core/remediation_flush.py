@@ -1,0 +1,87 @@
+"""The rung that empties the prefix cache, where the cache is to blame. Out of rotation, drain, flush, prove its effect.
+
+Engines flush only while nothing runs, and some answer 200 although they did nothing (vLLM up to 0.25): so nobody may be
+served any more when the order is given, and the checks, all made anew, say whether it helped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from llm_watchdog.api.reasons import Mode, Phase, StepOutcome
+from llm_watchdog.core.case import Case, FlushOrder, Stage
+from llm_watchdog.core.remediation import Decision, close_untouched, drained, healed_since
+from llm_watchdog.core.remediation_restart import departed, watch_again
+from llm_watchdog.core.situation import OrderState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llm_watchdog.core.situation import OrderAnswer, Situation
+
+ENDED: Final[dict[OrderState, StepOutcome]] = {
+    OrderState.REFUSED: StepOutcome.FAILED,
+    OrderState.TIMED_OUT: StepOutcome.TIMED_OUT,
+    OrderState.UNAVAILABLE: StepOutcome.UNAVAILABLE,
+}
+"""How a flush fails, and what its step is called then."""
+
+
+def flush(case: Case, situation: Situation) -> Decision:
+    """Wait until nobody is served, order, and wait for the answer."""
+    if case.flush is not None:
+        return _answered(case, situation)
+    unwanted = _unwanted(case, situation)
+    if unwanted is not None:
+        return Decision(case=unwanted)
+    ended = unserved(situation, since=case.status.steps[-1].started_at)
+    if ended is None:
+        return Decision(case=case)
+    if ended[0] is StepOutcome.SUCCEEDED:
+        return _order(case, situation)
+    return Decision(case=_over(case, *ended, situation))
+
+
+def _unwanted(case: Case, situation: Situation) -> Case | None:
+    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
+        undone = case.judge_step(StepOutcome.FAILED, "not carried out: a canary passed before it began", situation.now)
+        return close_untouched(undone, situation)
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        return watch_again(
+            case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
+        )
+    return None
+
+
+def unserved(situation: Situation, *, since: datetime) -> tuple[StepOutcome, str] | None:
+    """Is it out of rotation, and its last user gone? None: wait."""
+    ended = drained(situation, silent=False, since=since) if departed(situation) else None
+    if ended is None or ended[0] is StepOutcome.SUCCEEDED:
+        return ended
+    return ended[0], f"not flushed beside users: {ended[1]}"
+
+
+def _order(case: Case, situation: Situation) -> Decision:
+    order = FlushOrder(id=f"{case.name}-flush-{int(situation.now.timestamp() * 1000)}", at=situation.now)
+    if case.status.time_to_act_seconds is None:
+        acting = (situation.now - case.incident.spec.detected_at).total_seconds()
+        case = case.with_status(time_to_act_seconds=round(acting, 3))
+    return Decision(case=replace(case, flush=order), flush=order)
+
+
+def _answered(case: Case, situation: Situation) -> Decision:
+    answer: OrderAnswer | None = situation.flush
+    if answer is None or answer.state is OrderState.PENDING:
+        return Decision(case=case)
+    if answer.state is OrderState.ABSENT:
+        return Decision(case=replace(case, flush=None))
+    if answer.state is OrderState.HONOURED:
+        flushed = case.finish_step(situation.now).with_status(phase=Phase.VERIFYING)
+        return Decision(case=replace(flushed, stage=Stage.VERIFYING, flush=None))
+    return Decision(case=_over(case, ENDED[answer.state], answer.message, situation))
+
+
+def _over(case: Case, outcome: StepOutcome, why: str, situation: Situation) -> Case:
+    """It did nothing. Whether the next rung is due, the verdict says."""
+    return replace(case.judge_step(outcome, why, situation.now), stage=Stage.VERIFYING, flush=None)
