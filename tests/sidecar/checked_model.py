@@ -78,14 +78,15 @@ class Model:
         return self.distort(self._generate(prompt), prompt, arm)
 
     def _generate(self, prompt: CheckPrompt) -> Said:
-        path, ids, logprobs = f"{self.weights}|{self.template}|{prompt.text}", [], []
+        ids: list[int] = []
+        logprobs: list[float] = []
         ends = self.stops and prompt.name == "stop"
-        for place in range(4 if ends else prompt.max_tokens):
-            draw = zlib.crc32(f"{path}|{place}".encode())
-            if draw % 10000 < self.ties * 10000 and self.noise.random() < 0.5:
-                path += "~"
-            ids.append(zlib.crc32(f"{path}|{place}".encode()) % self.vocabulary)
-            logprobs.append(-0.05 - draw % 100 / 200)
+        for _ in range(4 if ends else prompt.max_tokens):
+            draw = zlib.crc32(f"{self.weights}|{self.template}|{prompt.text}|{ids}".encode())
+            tied = draw % 10000 < self.ties * 10000
+            ids.append((draw + (tied and self.noise.random() < 0.5)) % self.vocabulary)
+            # Of two tokens that are equally likely neither has more than half of the probability.
+            logprobs.append((-0.7 if tied else -0.05) - draw % 100 / 200)
         return Said(ids=tuple(ids), logprobs=self._shaken(logprobs), finish="stop" if ends else "length")
 
     def _shaken(self, logprobs: Iterable[float]) -> tuple[float, ...]:

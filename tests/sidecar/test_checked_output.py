@@ -44,6 +44,11 @@ def marks(said: Said, _prompt: CheckPrompt, _arm: Arm) -> Said:
     return replace(said, ids=(0,) * 12, words="!" * 12, logprobs=(-0.1,) * 12, finish="length")
 
 
+def sure_of_another(said: Said, _prompt: CheckPrompt, _arm: Arm) -> Said:
+    """As sure of every wrong token as the sound model is of the right one."""
+    return replace(said, ids=tuple(token + 1 for token in said.ids))
+
+
 def other_path(said: Said, _prompt: CheckPrompt, _arm: Arm) -> Said:
     return replace(said, ids=tuple(token + 1 for token in said.ids), logprobs=tuple(-3.0 for _ in said.ids))
 
@@ -126,6 +131,8 @@ SICK: dict[str, tuple[Distort, str]] = {
         "NoStop",
     ),
     "a corrupt cache": (only(other_path, Arm.CACHED), "CacheCorrupt"),
+    "a cache that is sure of what is wrong": (only(sure_of_another, Arm.CACHED), "CacheCorrupt"),
+    "weights that are sure of what is wrong": (sure_of_another, "Drifted"),
     "NaN on a cache hit only": (only(nan, Arm.CACHED), "CacheCorrupt"),
     "words of another": (Swapped(), "ForeignContent"),
     "robbed beside another": (only(robbed, Arm.BESIDE), "OwnWordsMissing"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import exp
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import text
@@ -95,7 +96,15 @@ def departure(own: Signature, answer: CanaryObservation) -> float:
         return TIE
     if not told:
         return UNCLEAR
-    return TIE if abs(own.logprobs[same] - logprobs[same]) <= own.tolerance else CLEAR
+    return TIE if _may_be_a_tie(own.logprobs[same], logprobs[same], own.tolerance) else CLEAR
+
+
+def _may_be_a_tie(one: float, other: float, tolerance: float) -> bool:
+    """Two next tokens of one distribution: about as likely, and together no more than certain.
+
+    A sick model may be as sure of its wrong token as the sound one was of the right one (vllm#55766).
+    """
+    return abs(one - other) <= tolerance and exp(one) + exp(other) <= exp(tolerance)
 
 
 def tokens_of(answer: CanaryObservation) -> tuple[str, ...]:
