@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from llm_watchdog.actions import flush
 from llm_watchdog.actions.flush import CacheFlush
 from llm_watchdog.api.policy import EngineType
 from llm_watchdog.core.case import FlushOrder
@@ -17,7 +19,7 @@ from llm_watchdog.probes.engine_client import EngineClient
 from tests.sidecar.situations import START
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 ORDER = FlushOrder(id="flush-1", at=START)
 SGLANG_REFUSES = (
@@ -26,23 +28,37 @@ SGLANG_REFUSES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flush, "SETTLE_SECONDS", 0)
+
+
 async def ordered(
     engine: EngineType, handler: Callable[[httpx.Request], httpx.Response]
 ) -> tuple[OrderState, str, list[str], bool]:
     asked: list[str] = []
     flushed: list[bool] = []
+    alone = False
 
     def handle(request: httpx.Request) -> httpx.Response:
+        assert alone, "beside a canary of ours it would be refused"
         asked.append(f"{request.method} {request.url.path}")
         return handler(request)
 
+    @asynccontextmanager
+    async def aside() -> AsyncIterator[None]:
+        nonlocal alone
+        alone = True
+        yield
+        alone = False
+
     client = EngineClient(8000, lambda: None, httpx.MockTransport(handle))
-    action = CacheFlush(client, DIALECTS[engine](), lambda: flushed.append(True))
+    action = CacheFlush(client, DIALECTS[engine](), aside=aside, flushed=lambda: flushed.append(True))
     assert action.answer(ORDER).state is OrderState.ABSENT
     action.carry_out(ORDER)
     action.carry_out(ORDER)
     while action.answer(ORDER).state is OrderState.PENDING:
-        assert not flushed, "told before what it voids is void"
+        assert not flushed or alone, "told before what it voids is void"
         await asyncio.sleep(0)
     answer = action.answer(ORDER)
     return answer.state, answer.message, asked, bool(flushed)
@@ -65,7 +81,14 @@ def test_what_it_answers_and_what_that_means(engine: EngineType, status: int, bo
     assert came is state
     assert message
     assert flushed == (state is OrderState.HONOURED)
-    assert asked == [{EngineType.VLLM: "POST /reset_prefix_cache"}.get(engine, "POST /flush_cache")]
+    assert set(asked) == {{EngineType.VLLM: "POST /reset_prefix_cache"}.get(engine, "POST /flush_cache")}
+
+
+def test_an_engine_that_is_not_idle_yet_is_asked_again() -> None:
+    busy = iter([False, False, True])
+    answer = asyncio.run(ordered(EngineType.VLLM, lambda _: httpx.Response(200, json={"success": next(busy)})))
+    assert answer[0] is OrderState.HONOURED
+    assert len(answer[2]) == 3
 
 
 def test_an_engine_that_is_gone_refuses() -> None:

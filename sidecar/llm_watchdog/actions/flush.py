@@ -11,13 +11,18 @@ from llm_watchdog.core.situation import OrderAnswer, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from llm_watchdog.core.case import FlushOrder
-    from llm_watchdog.engines.dialect import Dialect
+    from llm_watchdog.engines.dialect import Dialect, Flush
     from llm_watchdog.probes.engine_client import Answer, EngineClient
 
 FLUSH_SECONDS: Final = 30.0
 """It takes milliseconds; an engine that is busy after all may queue it."""
+SETTLE_SECONDS: Final = 0.5
+"""A canary that was withdrawn for it has to leave the engine first, at a step's end."""
+ATTEMPTS: Final = 10
+"""Until the engine finds itself idle, each after that long."""
 OK: Final = 200
 NOT_OFFERED: Final = frozenset({404, 405, 501})
 
@@ -39,11 +44,22 @@ class FlushAction(Protocol):
 
 
 class CacheFlush:
-    """A `FlushAction`. `flushed` is called before the answer is given, so that no older check is taken for a proof."""
+    """A `FlushAction`. While `aside` is held nothing of ours runs in the engine.
 
-    def __init__(self, client: EngineClient, dialect: Dialect, flushed: Callable[[], None]) -> None:
+    `flushed` is called before the answer is given, so that no older check is taken for a proof.
+    """
+
+    def __init__(
+        self,
+        client: EngineClient,
+        dialect: Dialect,
+        *,
+        aside: Callable[[], AbstractAsyncContextManager[None]],
+        flushed: Callable[[], None],
+    ) -> None:
         self._client = client
         self._dialect = dialect
+        self._aside = aside
         self._flushed = flushed
         self._answers: dict[str, OrderAnswer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,12 +87,22 @@ class CacheFlush:
         if way is None:
             self._answers[order.id] = OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no call for it")
             return
-        answer = await self._client.call(way.call, seconds=FLUSH_SECONDS)
-        state, message = self._judge(answer, way.needs)
+        async with self._aside():
+            state, message = await self._try(way)
+            if state is OrderState.HONOURED:
+                self._flushed()
         log.info("flush %s: %s, %s", order.id, state, message)
-        if state is OrderState.HONOURED:
-            self._flushed()
         self._answers[order.id] = OrderAnswer(state=state, message=message)
+
+    async def _try(self, way: Flush) -> tuple[OrderState, str]:
+        state, message = OrderState.REFUSED, ""
+        for _ in range(ATTEMPTS):
+            await asyncio.sleep(SETTLE_SECONDS)
+            answer = await self._client.call(way.call, seconds=FLUSH_SECONDS)
+            state, message = self._judge(answer, way.needs)
+            if state is not OrderState.REFUSED or answer.status is None:
+                break
+        return state, message
 
     def _judge(self, answer: Answer, needs: str) -> tuple[OrderState, str]:
         if answer.status is None:

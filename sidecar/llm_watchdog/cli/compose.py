@@ -111,7 +111,7 @@ async def watch(form: Form) -> None:
         watcher=watcher,
         recorder=recorder,
         restart=form.restart(clock.now),
-        flush=CacheFlush(client, dialect_of(engine), watcher.recheck),
+        flush=CacheFlush(client, dialect_of(engine), aside=watcher.standing_aside, flushed=watcher.recheck),
         journal=journal,
         clock=clock,
         crash_points=CrashPoints(os.environ.get(ENV_CRASH_AT), form.journal_dir),

@@ -18,8 +18,9 @@ Contract with the loop, which owns the event loop and the clock:
   `watcher.window.refused_at`: when a connection was last refused.
 - `watcher.window.baseline`: what is known of this replica's own output; journalled and put back likewise.
   `watcher.unchecked(now)`: start-up checks that a proof, or the first entry into rotation, still waits for.
-  `watcher.recheck()`: the cache was flushed, all checks are due again. `watcher.note_rotation(...)`: checks that drop
-  streams are made out of rotation only. `watcher.checks()`: what becomes of each, for `/status`.
+  `watcher.recheck()`: the cache was flushed, all checks are due again; `watcher.standing_aside()`: nothing of ours runs
+  in the engine while it is. `watcher.note_rotation(...)`: checks that drop streams are made out of rotation only.
+  `watcher.checks()`: what becomes of each, for `/status`.
 - `watcher.tally`: canaries by outcome, tokens, times to first token, for the metrics.
 """
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -51,7 +53,7 @@ from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import httpx
 
@@ -112,6 +114,7 @@ class Watcher:
         )
         self._outstanding: asyncio.Task[CanaryObservation] | asyncio.Task[CheckObservation] | None = None
         self._wanted = asyncio.Event()
+        self._aside = False
         self._sockets: SocketsObservation | None = None
         self._epoch = 0
 
@@ -162,6 +165,18 @@ class Watcher:
         self.window = self.window.rechecked(self._clock())
         self._withdraw()
         self.confirm()
+
+    @asynccontextmanager
+    async def standing_aside(self) -> AsyncIterator[None]:
+        """Nothing of ours runs in the engine meanwhile: a cache is flushed only while nothing does."""
+        self._aside = True
+        try:
+            self._withdraw()
+            if self._outstanding is not None:
+                await asyncio.wait((self._outstanding,))
+            yield
+        finally:
+            self._aside = False
 
     def unchecked(self, now: float) -> str:
         """Start-up checks that are still to be made; empty: none."""
@@ -240,6 +255,9 @@ class Watcher:
 
     async def _canaries(self) -> None:
         while True:
+            if self._aside:
+                await asyncio.sleep(TICK_SECONDS)
+                continue
             now = self._clock()
             due = cadence.canary_due_at(self.window, self.policy.engine, self.policy.watchdog, now)
             if due is not None and self._wanted.is_set():
@@ -267,6 +285,8 @@ class Watcher:
         except NothingToAskError as error:
             self._add(self._impossible(str(error)), epoch)
             return
+        if self._aside:
+            return
         task = asyncio.create_task(self._canary.send(order, lambda seen: self.hear(seen, epoch)))
         self._outstanding = task
         try:
@@ -289,7 +309,7 @@ class Watcher:
     async def _check_step(self, kind: CheckKind) -> None:
         await self._ask_permission(believed=cadence.FRESH_SECONDS)
         epoch = self._epoch
-        if may_not_be_asked(self.window):
+        if may_not_be_asked(self.window) or self._aside:
             return
         made = await self._checker.check(kind, epoch, self._hold)
         if made is not None:
