@@ -18,7 +18,7 @@ $(UV):
 	@$(UV) sync --frozen --quiet
 	@touch $@
 
-.PHONY: demo test check unit thorough integration e2e e2e-systems e2e-vllm cluster-up cluster-down
+.PHONY: demo test check unit thorough integration e2e e2e-matrix e2e-systems e2e-vllm cluster-up cluster-down
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
@@ -31,7 +31,7 @@ check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) lint-imports
 
 unit: .venv/.synced ## what needs no cluster and takes seconds
-	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not systems" -q -n 4
+	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not systems and not matrix" -q -n 4
 
 thorough: .venv/.synced ## what needs no cluster and takes minutes: processes, simulated hours, fuzzed parsers
 	$(RUN) pytest tests -m "thorough and not apiserver and not cluster" -q -n 4
@@ -41,6 +41,9 @@ integration: .venv/.synced ## against a real kube-apiserver
 
 e2e-systems: .venv/.synced ## the model servers of the reports as processes, short (LONG=1: 5 minutes of good load, and the large ones)
 	$(RUN) pytest e2e/systems -v --durations=6 $(if $(LONG),--load-seconds=300 --good-rounds=200,-m "systems and not large")
+
+e2e-matrix: .venv/.synced ## every fault of the fault engine beside `llm-watchdog run`, for hours (K='vllm and hang': those)
+	$(RUN) pytest e2e/matrix -m matrix -n 6 -v $(if $(K),-k "$(K)")
 
 e2e: .venv/.synced ## on a real node, the short form
 	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-on-cluster

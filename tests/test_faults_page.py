@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.fault_engine.faults import CATALOGUE, FAULTS
 from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, UnknownReason
 from tests.reference_faults import PAGE, TABLE, TABLES, filled, said_of
+
+if TYPE_CHECKING:
+    from e2e.fault_engine.faults.entry import FaultEntry
 
 TEXT = PAGE.read_text()
 REPORTS = 69
 FALSE_ALARMS = 20
 SEES = {"canary", "metrics", "check"}
 CANNOT = {"user ledger", "nothing"}
+UNPLAYED = tomllib.loads(CATALOGUE.with_name("unseen.toml").read_text())
 
 
 def cells(pattern: str) -> list[list[str]]:
@@ -70,3 +77,22 @@ def test_no_class_is_without_a_report(fault: FaultClass) -> None:
     """A detector that no real report asks for would be one too many."""
     named = {name for row in PLACED for name in re.findall(r"`(\w+)`", row[-1])}
     assert named & {reason.value for reason in REASONS[fault]}
+
+
+CLASS_OF = {reason.value: fault.value for fault, reasons in REASONS.items() for reason in reasons}
+
+
+def playing(row: str) -> list[FaultEntry]:
+    """The faults of the fault engine that stand for it, and that the watchdog has to find."""
+    return [entry for entry in FAULTS.values() if f"A{row}" in entry.rows and entry.seen_by != "nothing"]
+
+
+@pytest.mark.parametrize("row", PLACED, ids=[row[0] for row in PLACED])
+def test_what_is_seen_is_played_under_its_class_and_what_is_not_is_not(row: list[str]) -> None:
+    number, _, _, seen_by, seen_as = row
+    if seen_by in CANNOT:
+        assert [entry.name for entry in playing(number)] == []
+        return
+    told = {CLASS_OF[reason] for reason in re.findall(r"`(\w+)`", seen_as) if reason in CLASS_OF}
+    played = {fault for entry in playing(number) for fault in (entry.expected, *entry.also)}
+    assert bool(played & told) is not bool(UNPLAYED.get(f"A{number}")), (played, told)

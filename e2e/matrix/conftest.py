@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
 if TYPE_CHECKING:
+    import pytest
     from _pytest.terminal import TerminalReporter
 
 COLUMNS: Final = ("case", "expected", "found", "seconds", "closed", "outcome")
@@ -27,6 +26,8 @@ class Table:
             reporter: TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
             if reporter is not None:
                 reporter.write_line(self._rows[-1])
+                if report.failed:
+                    reporter.write_line(report.longreprtext)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Seconds are those from the fault to the first line, and to the end of the last incident."""

@@ -5,6 +5,7 @@ The catalogue says in words what a fault needs beside it (`needs`); this is the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,6 @@ from e2e.fault_engine.faults import FAULTS
 from e2e.fault_engine.traffic_load import NO_TRAFFIC, TrafficLoad
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from e2e.fault_engine.faults.entry import FaultEntry
 
 
@@ -139,6 +138,11 @@ _SCENES: Final[Mapping[str, Scene]] = {
 def scene_of(fault: str) -> Scene:
     """What the fault needs; most need nothing."""
     return _SCENES.get(fault, Scene())
+
+
+def named_scenes() -> frozenset[str]:
+    """The faults that need more than an order."""
+    return frozenset(_SCENES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,20 +39,23 @@ def named(case: Case) -> str:
 def test_found_and_cured(case: Case, tmp_path: Path, record_property: Record) -> None:
     record_property("case", named(case))
     record_property("expected", " or ".join(sorted(case.right)))
-    with Engine(case, tmp_path) as engine, Supervisor(engine.restart) as supervisor:
-        with Watchdog(watched(case, engine), tmp_path, supervisor) as watchdog:
-            began = play(case, engine, watchdog)
-            found = until(lambda: bool(incidents(watchdog)), FOUND_SECONDS - (time.monotonic() - began))
-            assert found, f"not seen\n{told(watchdog, engine)}"
-            record_property("seconds", round(time.monotonic() - began, 1))
-            first = incidents(watchdog)[0]
-            record_property("found", f"{first['fault']}/{first['reason']}")
-            if case.scene.end is End.HEALED:
-                engine.lift()
-            if case.scene.end is not End.LATE:
-                end(case, engine, watchdog, record_property, began)
-            assert {line["fault"] for line in incidents(watchdog)} <= case.right, told(watchdog, engine)
-            assert all(line["reason"] and line["message"] for line in watchdog.lines())
+    with (
+        Engine(case, tmp_path) as engine,
+        Supervisor(engine.restart) as supervisor,
+        Watchdog(watched(case, engine), tmp_path, supervisor) as watchdog,
+    ):
+        began = play(case, engine, watchdog)
+        found = until(lambda: bool(incidents(watchdog)), FOUND_SECONDS - (time.monotonic() - began))
+        assert found, f"not seen\n{told(watchdog, engine)}"
+        record_property("seconds", round(time.monotonic() - began, 1))
+        first = incidents(watchdog)[0]
+        record_property("found", f"{first['fault']}/{first['reason']}")
+        if case.scene.end is End.HEALED:
+            engine.lift()
+        if case.scene.end is not End.LATE:
+            end(case, engine, watchdog, record_property, began)
+        assert {line["fault"] for line in incidents(watchdog)} <= case.right, told(watchdog, engine)
+        assert all(line["reason"] and line["message"] for line in watchdog.lines())
 
 
 def end(case: Case, engine: Engine, watchdog: Watchdog, record_property: Record, began: float) -> None:
@@ -70,19 +73,22 @@ def end(case: Case, engine: Engine, watchdog: Watchdog, record_property: Record,
 def test_no_incident(case: Case, tmp_path: Path, record_property: Record) -> None:
     record_property("case", named(case))
     record_property("expected", "none")
-    with Engine(case, tmp_path) as engine, Supervisor(engine.restart) as supervisor:
-        with Watchdog(watched(case, engine), tmp_path, supervisor) as watchdog:
-            began = play(case, engine, watchdog)
-            alarmed = until(lambda: bool(incidents(watchdog)), QUIET_SECONDS)
-            if alarmed:
-                first = incidents(watchdog)[0]
-                record_property("seconds", round(time.monotonic() - began, 1))
-                record_property("found", f"{first['fault']}/{first['reason']}")
-            assert not alarmed, told(watchdog, engine)
-            assert supervisor.restarts == 0
-            served = until(watchdog.is_ready, READY_SECONDS if case.scene.serves else 0)
-            record_property("outcome", "in rotation" if served else "out of rotation")
-            assert served or not case.scene.serves, f"out of rotation\n{told(watchdog, engine)}"
+    with (
+        Engine(case, tmp_path) as engine,
+        Supervisor(engine.restart) as supervisor,
+        Watchdog(watched(case, engine), tmp_path, supervisor) as watchdog,
+    ):
+        began = play(case, engine, watchdog)
+        alarmed = until(lambda: bool(incidents(watchdog)), QUIET_SECONDS)
+        if alarmed:
+            first = incidents(watchdog)[0]
+            record_property("seconds", round(time.monotonic() - began, 1))
+            record_property("found", f"{first['fault']}/{first['reason']}")
+        assert not alarmed, told(watchdog, engine)
+        assert supervisor.restarts == 0
+        served = until(watchdog.is_ready, READY_SECONDS if case.scene.serves else 0)
+        record_property("outcome", "in rotation" if served else "out of rotation")
+        assert served or not case.scene.serves, f"out of rotation\n{told(watchdog, engine)}"
 
 
 def play(case: Case, engine: Engine, watchdog: Watchdog) -> float:
@@ -117,4 +123,6 @@ def told(watchdog: Watchdog, engine: Engine) -> str:
     """For whoever has to find out why."""
     status = watchdog.status() if watchdog.program.code is None else {}
     lines = [" ".join(f"{k}={v}" for k, v in line.items() if v is not None) for line in watchdog.lines()]
-    return "\n".join([*lines, f"STATUS {status}", "WATCHDOG " + watchdog.program.log_tail(), "ENGINE " + engine.log[-800:]])
+    return "\n".join(
+        [*lines, f"STATUS {status}", "WATCHDOG " + watchdog.program.log_tail(), "ENGINE " + engine.log[-800:]]
+    )

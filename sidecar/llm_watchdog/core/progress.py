@@ -60,7 +60,9 @@ def foreign_progress(
     first, last = steps if by_steps else tokens
     if first is None or last is None:
         return 0.0
-    streams = [*canaries, *(answer.canary for check in checks for answer in check.answers)]
+    # What a check asks for stands among the canaries too, as far as it was heard of there.
+    ours = (*canaries, *(answer.canary for check in checks for answer in check.answers))
+    streams = {canary.id: canary for canary in ours}.values()
     own = sum(
         max(c.tokens, c.max_tokens) + (_prompt(c) if by_steps else 0)
         for c in streams

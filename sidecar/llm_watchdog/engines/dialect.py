@@ -87,8 +87,6 @@ class StreamEvent:
     """Of this event alone, or of everything so far where the dialect is `cumulative`."""
     end: bool = False
     """The terminator."""
-    empty: bool = False
-    """A data event that should carry a choice and has none (and is no usage event)."""
     flaw: Flaw | None = None
     """A more precise word for `error`: memory ran out, upstream failed, broken numbers."""
 

@@ -79,8 +79,7 @@ class OpenAI(Dialect):
         choices = [choice for choice in as_list(event.get("choices")) if isinstance(choice, dict)]
         content = _content(event, choices)
         if not choices:
-            has_usage = content.completion_tokens is not None
-            return StreamEvent(content=content, empty=not has_usage) if has_usage or "choices" in event else None
+            return None if content.completion_tokens is None else StreamEvent(content=content)
         finish = next((c["finish_reason"] for c in choices if isinstance(c.get("finish_reason"), str)), None)
         return StreamEvent(tokens=sum(_tokens(choice) for choice in choices), finish=finish, content=content)
 

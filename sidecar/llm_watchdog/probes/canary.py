@@ -137,7 +137,6 @@ class _Run:
         self._clock = clock
         self._report = report
         self._terminated = False
-        self._empty = 0
         self._length = 0
         """Of the longest text of an event, before it was cut to what is kept."""
         report(seen)
@@ -158,7 +157,6 @@ class _Run:
                 self.status(event.error_status)
             self.end(CanaryOutcome.ERROR_IN_STREAM, event.error, flaw=event.flaw or Flaw.ERROR_IN_STREAM)
             return
-        self._empty += event.empty
         tokens = self._new_tokens(event)
         self.seen = replace(self.seen, content=self._grown(event.content))
         self._length = max(self._length, len(event.content.text))

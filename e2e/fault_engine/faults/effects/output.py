@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from ...request import Request, Said
 
 _DRIFT: Final = 0xD81F7
+_CERTAIN: Final = -0.01  # nats, of each token of a loop
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Effect):
-    """One text for ever, and no end before the limit."""
+    """One text for ever, of which the model is nearly certain, and no end before the limit."""
 
     text: str = "!"
     after: int = 0
@@ -23,7 +24,8 @@ class Repeat(Effect):
         if request.generated < self.after:
             return said
         tokens = tokenizer.encode(self.text)
-        return replace(said, token=tokens[(request.generated - self.after) % len(tokens)])
+        token = tokens[(request.generated - self.after) % len(tokens)]
+        return replace(said, token=token, logprob=None if said.logprob is None else _CERTAIN)
 
     def ends(self, request: "Request", *, ended: bool) -> bool:
         return ended and request.generated < self.after
