@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from e2e.matrix.scenes import Case
 
 CHECKOUT: Final = Path(__file__).parents[2]
-POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 10.0
 UP_SECONDS: Final = 60.0
 """For a Python process on a busy machine."""

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(1200)]
 
 READY_SECONDS: Final = 180.0
-WARM_SECONDS: Final = 12.0
+WARM_SECONDS: Final = 8.0
 """Some idle canaries after the start-up checks."""
 FOUND_SECONDS: Final = 240.0
 """Two rounds of checks, or two minutes of tokens for nobody."""
 CLOSED_SECONDS: Final = 240.0
-QUIET_SECONDS: Final = 150.0
+QUIET_SECONDS: Final = 120.0
 """Longer than the slow deadline of a restart."""
 
 ALL: Final = cases()
