@@ -14,14 +14,12 @@ import uvicorn
 
 from .access_log import write_event
 from .app import App
+from .assembly import apply_orders, make_service
 from .background import Background
 from .control import serve_control
-from .core_client import CoreClient
 from .dialects import DIALECTS
 from .engine_core import name_process
 from .fault_board import FaultBoard
-from .generation import Terms
-from .permits import Permits
 from .service import Service
 from .settings import Settings, read_settings
 from .states import follow_state
@@ -45,7 +43,7 @@ async def _run(settings: Settings) -> int:
     users = Background(settings)
     if settings.control_port is not None:
         write_event("control", port=serve_control(board, users, settings.host, settings.control_port))
-    service = _service(settings, board)
+    service = make_service(settings, board)
     loop = asyncio.get_running_loop()
     await service.core.start()
     _spread_orders(service, loop)
@@ -60,28 +58,12 @@ async def _run(settings: Settings) -> int:
     return 0
 
 
-def _service(settings: Settings, board: FaultBoard) -> Service:
-    dialect = DIALECTS[settings.dialect]
-    meter = dialect.meter(settings.model)
-    served = None if dialect.any_model else settings.model
-    return Service(
-        settings,
-        CoreClient(settings.limits, meter),
-        meter,
-        board,
-        Terms(served, settings.limits, settings.model_kind, dialect.completion_tokens),
-        permits=Permits(settings.max_concurrent, sticky=dialect.sticky) if dialect.limited else None,
-        overload=dialect.overload,
-    )
-
-
 def _spread_orders(service: Service, loop: asyncio.AbstractEventLoop) -> None:
     """What the control port orders takes effect in this loop, and in the EngineCore."""
     board = service.board
 
     def apply() -> None:
-        service.core.order_faults(board.orders)
-        service.in_background(follow_state(service))
+        apply_orders(service)
         board.stand_still()
 
     def changed() -> None:

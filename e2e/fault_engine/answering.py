@@ -1,9 +1,9 @@
 """From a generation request to the last byte of its answer: the engine's tokens, put into a dialect's speech."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from time import monotonic, time
 from typing import Any, Final
 from uuid import uuid4
 
@@ -44,12 +44,12 @@ async def _generate(service: Service, exchange: Exchange, parse: Parse, speech: 
     exchange.request_id = generation.answer_id
     log_accepted(exchange)
     service.unloaded = False
-    service.board.active.notice_request(len(request.prompt), monotonic())
+    service.board.active.notice_request(len(request.prompt), time.monotonic())
     refusal = service.board.active.refusal(request)
     if refusal is not None:
         service.meter.count_rejection()
         raise turned_away(refusal.status, refusal.message, plain=refusal.plain)
-    answer = speech(generation, service.settings.model, int(time()), service.board.active.wire(request))
+    answer = speech(generation, service.settings.model, int(time.time()), service.board.active.wire(request))
     answer.tells_cached = service.settings.prompt_details
     if generation.stream and answer.header is Header.AT_ONCE:
         await exchange.start(200, answer.content_type, answer.headers)
@@ -91,7 +91,7 @@ def _let_go(service: Service, request: Request, stream: TokenStream | None, how:
     if stream is not None:
         service.core.abort(stream)  # nothing is left to abort, unless the client has gone
     if how == "abort":
-        service.board.active.notice_abort(monotonic())
+        service.board.active.notice_abort(time.monotonic())
     if not service.board.active.keep_permit(request, how):
         service.give_permit()
 

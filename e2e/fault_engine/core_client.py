@@ -1,24 +1,17 @@
-"""The API server's end of the line to the EngineCore: starts it, sends requests, hands out tokens, sees its death."""
+"""What the API server makes of its EngineCore: starts it, sends requests, hands out tokens, sees its death."""
 
 import asyncio
-import json
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from . import engine_core
+from .core_line import Connect, CoreLine, start_process
 from .errors import EngineDeadError, bad_request
 from .faults.active import Order
 from .limits import Limits
 from .meter import Meter
-from .places import PACKAGE_NAME, PACKAGE_ROOT
 from .request import Output, Request, Said, Stats
-
-_LINE_BYTES: Final = 1 << 24
 
 
 @dataclass(slots=True)
@@ -56,12 +49,14 @@ class TokenStream:
 
 
 class CoreClient:
-    def __init__(self, limits: Limits, meter: Meter) -> None:
+    def __init__(self, limits: Limits, meter: Meter, connect: Connect = start_process) -> None:
         self.dead = False
         self.holding = False  # asleep or paused: requests wait here, and no gauge shows them
         self.on_death: Callable[[], None] = lambda: None
         self._limits = limits
         self._meter = meter
+        self._connect = connect
+        self._line: CoreLine | None = None
         self.last_output = 0.0  # monotonic seconds
         self._streams: dict[str, TokenStream] = {}
         self._held: list[TokenStream] = []
@@ -75,25 +70,20 @@ class CoreClient:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        assert self._line is not None
+        return self._line.pid
 
     async def start(self) -> None:
-        """The process exists, and can be told of faults; it has not loaded yet."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = self._command(theirs.fileno())
-            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), cwd=PACKAGE_ROOT)  # noqa: ASYNC220
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
-        self._listener = asyncio.ensure_future(self._listen(reader))
+        """The engine exists, and can be told of faults; it has not loaded yet."""
+        self._line = await self._connect(self._limits, self._obey, self._bury)
 
     async def loaded(self) -> None:
         """Returns when the engine can generate, or died on the way."""
         await self._ready.wait()
 
     async def stop(self) -> None:
-        self._process.kill()  # a stopped core would not read a hang-up
-        await self._listener
-        self._writer.close()
+        if self._line is not None:
+            await self._line.stop()
 
     def submit(self, request: Request) -> TokenStream:
         if self.dead:
@@ -155,28 +145,13 @@ class CoreClient:
     def order_faults(self, orders: Sequence[Order]) -> None:
         self._send({"op": "faults", "orders": [order.as_json() for order in orders]})
 
-    def _command(self, descriptor: int) -> list[str]:
-        module = f"{PACKAGE_NAME}.engine_core"
-        limits = json.dumps(self._limits.as_json())
-        title = engine_core.TITLE
-        return [sys.executable, "-m", module, "--title", title, "--fd", str(descriptor), "--limits", limits]
-
     def _admit(self, stream: TokenStream) -> None:
         self._streams[stream.request.id] = stream
         self._send({"op": "add", "request": stream.request.as_json()})
 
     def _send(self, message: dict[str, Any]) -> None:
-        if not self.dead:
-            self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        try:
-            while line := await reader.readline():
-                self._obey(json.loads(line))
-        except ConnectionError:
-            pass  # killed while we were sending: the same as a hang-up
-        self._bury()
-        await asyncio.to_thread(self._process.wait)  # leave no zombie where the server lives on
+        if not self.dead and self._line is not None:
+            self._line.send(message)
 
     def _obey(self, message: dict[str, Any]) -> None:
         match message["op"]:

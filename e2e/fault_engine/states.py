@@ -1,13 +1,13 @@
 """What somebody else does to the engine by way of a fault: sleep, pause, unload, and back."""
 
-from time import monotonic
+import time
 
 from .service import Service
 
 
 def notice_wake(service: Service) -> None:
     """For faults that begin with a wake."""
-    service.board.active.notice_wake(monotonic())
+    service.board.active.notice_wake(time.monotonic())
     service.core.notice_wake()
 
 
