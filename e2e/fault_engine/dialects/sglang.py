@@ -1,9 +1,9 @@
 """SGLang 0.5.2x: health that generates, counters that move when a request ends, and a sleep that cannot be read."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from time import monotonic, time
 from typing import Any, Final
 from uuid import uuid4
 
@@ -32,7 +32,7 @@ class SglangMeter(Meter):
         super().__init__(model)
         self._finished = self._prompt_tokens = self._tokens = self._first_tokens = 0
         self._first_token_seconds = 0.0
-        self._started = time()
+        self._started = time.time()
 
     def count_first_token(self, seconds: float, prompt_tokens: int) -> None:
         del prompt_tokens
@@ -130,7 +130,7 @@ def parse_generate(body: Mapping[str, Any], terms: Terms, name: str) -> Generati
 
 async def health(service: Service, exchange: Exchange) -> None:
     """One token when idle, any output when busy; answers in steps of a second."""
-    began = monotonic()
+    began = time.monotonic()
     probe = None
     if service.meter.stats.running == 0 and not service.core.holding:
         probe = service.core.submit(Request(f"HEALTH_CHECK_{uuid4().hex}", [_HEALTH_TOKEN], seed=0, max_tokens=1))
@@ -167,7 +167,7 @@ async def loads(service: Service, exchange: Exchange) -> None:
     stats = service.meter.stats
     load = {
         "dp_rank": 0,
-        "timestamp": time(),
+        "timestamp": time.time(),
         "num_running_reqs": stats.running,
         "num_waiting_reqs": stats.waiting,
         "num_used_tokens": int(stats.kv_usage * _capacity(service)),
@@ -175,7 +175,7 @@ async def loads(service: Service, exchange: Exchange) -> None:
         "token_usage": stats.kv_usage,
         "gen_throughput": 0.0,
     }
-    await exchange.reply(200, {"timestamp": time(), "dp_rank_count": 1, "version": VERSION, "loads": [load]})
+    await exchange.reply(200, {"timestamp": time.time(), "dp_rank_count": 1, "version": VERSION, "loads": [load]})
 
 
 async def get_load(service: Service, exchange: Exchange) -> None:

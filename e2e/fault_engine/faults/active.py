@@ -142,6 +142,10 @@ class ActiveFaults:
             ordered.woken = True
         self.tick(now)
 
+    def begun_at(self, name: str) -> float | None:
+        """When a fault that was ordered came into force; None: it has not yet."""
+        return next((ordered.begun for ordered in self._ordered if ordered.order.name == name), None)
+
     # what they add up to
 
     def _all(self) -> Iterator[Effect]:

@@ -1,0 +1,98 @@
+"""What happens to the engine in a case: its settings, its users, and who does what to it when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from benchmarks.detection.cases import Case, Story
+from benchmarks.detection.simulation.users import HEADERS, Load
+from e2e.fault_engine.limits import Limits
+from e2e.fault_engine.model import ModelKind
+from e2e.fault_engine.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmarks.detection.simulation.machine import Machine
+
+ASLEEP_SECONDS: Final = 60.0
+SLEEP_CALLS: Final = {
+    "vllm": ("/sleep?level=1", "/wake_up"),
+    "sglang": ("/release_memory_occupation", "/resume_memory_occupation"),
+}
+ORDERED_BEFORE_SECONDS: Final = 5.0
+"""A fault of a wake is there before the sleep."""
+
+_KINDS: Final = {
+    "repeats-by-nature": ModelKind.TINY_RANDOM,
+    "cannot-echo": ModelKind.BASE,
+    "reasons-first": ModelKind.REASONING,
+}
+_NOISE: Final = {"noisy-numbers": 0.05}
+
+
+def settings_of(case: Case) -> Settings:
+    """The command line of the engine."""
+    return Settings(
+        host="127.0.0.1",
+        port=8000,
+        control_port=None,
+        model="tiny",
+        key=None,
+        load_tracking=True,
+        dev_mode=True,
+        keep_alive_on_engine_death=False,
+        limits=Limits(
+            max_num_seqs=case.slots,
+            token_seconds=case.token_seconds,
+            prefill_token_seconds=case.prefill_token_seconds,
+            noise=_NOISE.get(case.fault, 0.0),
+        ),
+        faults=(),
+        dialect=case.dialect,
+        model_kind=_KINDS.get(case.fault, ModelKind.ECHO),
+        max_concurrent=case.slots,
+    )
+
+
+def load_of(case: Case) -> Load:
+    """Of the whole run."""
+    leaves = 0.5 if case.story is Story.LEAVERS else 0.0
+    return Load(
+        users=case.users,
+        leave_share=leaves,
+        long_prompt_words=1500 if case.story is Story.LONG_PROMPTS else 0,
+        max_tokens=2000 if case.story is Story.LONG_ANSWERS else 64,
+    )
+
+
+async def tell_story(case: Case, machine: Machine) -> None:
+    """From the start of the container to the end of the run."""
+    await asyncio.sleep(case.startup_seconds + case.onset)
+    if case.story is Story.WAKE:
+        await _sleep_and_wake(case, machine)
+    elif case.entry.effects:
+        machine.order(case.fault, case.argument, case.incidence)
+    await asyncio.Event().wait()
+
+
+async def _sleep_and_wake(case: Case, machine: Machine) -> None:
+    machine.order(case.fault, case.argument, case.incidence)
+    await asyncio.sleep(ORDERED_BEFORE_SECONDS)
+    down, up = SLEEP_CALLS[case.dialect]
+    await _call(machine, down)
+    await asyncio.sleep(ASLEEP_SECONDS)
+    await _call(machine, up)
+
+
+async def _call(machine: Machine, path: str) -> None:
+    """By somebody else."""
+    with suppress(OSError, httpx.HTTPError):
+        connection = await machine.network.open("POST", path, HEADERS, json.dumps({}).encode(), own=False)
+        try:
+            await machine.network.next(connection)
+        finally:
+            machine.network.close(connection)

@@ -1,0 +1,98 @@
+"""Users with a connection for each request, who sometimes leave in the middle of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from e2e.fault_engine.tokenizer import answer_token, decode
+from e2e.fault_engine.traffic import request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from benchmarks.detection.simulation.network import Network
+
+HEADERS: Final = {"Host": "127.0.0.1:8000", "User-Agent": "user", "Content-Type": "application/json"}
+AWAY_SECONDS: Final = 1.0
+"""How often a user looks whether the replica is in rotation again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Of a replica; each number is one user's."""
+
+    users: int = 0
+    pause_seconds: float = 2.0
+    """Mean of the time between an answer and the next question."""
+    max_tokens: int = 64
+    prompt_words: int = 40
+    patience_seconds: float = 120.0
+    """Without a byte; then the user leaves."""
+    leave_share: float = 0.0
+    """Of the answers, that many are left in the middle."""
+    burst: int = 0
+    """So many questions at once, at the beginning."""
+    long_prompt_words: int = 0
+    """Of one question in ten."""
+
+
+class Users:
+    """They ask while the replica is in rotation, as a router would have it."""
+
+    def __init__(
+        self, network: Network, dialect: str, load: Load, luck: Random, in_rotation: Callable[[], bool]
+    ) -> None:
+        self._network = network
+        self._dialect = dialect
+        self._load = load
+        self._luck = luck
+        self._in_rotation = in_rotation
+        self._asked = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        burst = (self._ask() for _ in range(self._load.burst))
+        await asyncio.gather(*burst, *(self._live() for _ in range(self._load.users)))
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(self._luck.expovariate(1 / max(self._load.pause_seconds, 1e-3)))
+            if self._in_rotation():
+                await self._ask()
+            else:
+                await asyncio.sleep(AWAY_SECONDS)
+
+    async def _ask(self) -> None:
+        """One stream to its end, however it ends."""
+        path, body = self._question()
+        leaves_after = self._luck.randint(2, 12) if self._luck.random() < self._load.leave_share else None
+        with suppress(OSError, httpx.HTTPError, TimeoutError):
+            connection = await self._network.open("POST", path, HEADERS, body, own=False)
+            try:
+                parts = 0
+                more = True
+                while more and parts != leaves_after:
+                    async with asyncio.timeout(self._load.patience_seconds):
+                        message = await self._network.next(connection)
+                    parts += 1
+                    more = message["type"] == "http.response.start" or message.get("more_body", False)
+            finally:
+                self._network.close(connection)
+
+    def _question(self) -> tuple[str, bytes]:
+        self._asked += 1
+        words, long = self._load.prompt_words, self._load.long_prompt_words
+        if long and self._asked % 10 == 0:
+            words = long
+        seed = self._luck.getrandbits(30)
+        prompt = decode(answer_token(seed, place) for place in range(words))
+        tokens = max(1, round(self._load.max_tokens * self._luck.uniform(0.3, 1.5)))
+        path, document = request(self._dialect, "tiny", prompt, tokens)
+        return path, json.dumps(document).encode()
