@@ -21,6 +21,10 @@ class Replica:
     did: Callable[[Deed, str, str], None]
     """To be told of each deed: which, fault class and reason."""
     restart: Callable[[], None]
+    starts: Callable[[], int]
+    """How often the container has been started, by whomever: the kubelet knows."""
+    running: Callable[[], bool]
+    """Its process lives."""
     failed: Callable[[], None]
     """To be told of an exception in the rule's own code."""
 

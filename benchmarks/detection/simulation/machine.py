@@ -39,6 +39,7 @@ class Machine:
         self.network = Network(self)
         self.board = FaultBoard()
         self.starts = 0
+        self.running = False
         self._settings = replace(settings, limits=replace(settings.limits, startup_seconds=startup_seconds))
         self._inodes = count(1000)
         self._service: Service | None = None
@@ -66,6 +67,7 @@ class Machine:
 
     async def _live(self) -> None:
         self.starts += 1
+        self.running = True
         self.board = FaultBoard()
         service = make_service(self._settings, self.board, start_in_loop)
         self._service, self._app = service, App(service, DIALECTS[self._settings.dialect])
@@ -95,7 +97,7 @@ class Machine:
         if ending is None:
             return  # it is on its way already
         await asyncio.sleep(after)
-        self.inode = 0
+        self.inode, self.running = 0, False
         self.network.break_all()
         await ending.core.stop()
         await asyncio.sleep(KUBELET_SECONDS)

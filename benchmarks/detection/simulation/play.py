@@ -55,6 +55,8 @@ class _Stage:
             slots=case.slots,
             did=self._did,
             restart=partial(self._restart, machine),
+            starts=lambda: machine.starts,
+            running=lambda: machine.running,
             failed=self._failed,
         )
         machine.start()
