@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.detection.simulation.network import Transport
 from benchmarks.detection.trace import Deed
 from llm_watchdog import orders
+from llm_watchdog.actions.flush import CacheFlush
 from llm_watchdog.api.policy import EngineTarget, EngineType, Policy, ProbeCost
 from llm_watchdog.cli.standalone import identity
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.replica import Replica as Memory
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 from llm_watchdog.crash_points import CrashPoints
+from llm_watchdog.engines.registry import dialect_of
 from llm_watchdog.journal import Journal
 from llm_watchdog.loop import Loop, modes_of
+from llm_watchdog.probes.engine_client import EngineClient
 from llm_watchdog.probes.watch import Watcher
 from llm_watchdog.recorder.local import LocalRecorder
 from llm_watchdog.settings import FixedPolicy, HostInfo
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from benchmarks.detection.rule import Replica
     from llm_watchdog.core.case import Case, Order
+    from llm_watchdog.core.precaution import Precaution
     from llm_watchdog.core.rotation import Rotation
 
 HOST: Final = "127.0.0.1"
@@ -84,11 +88,17 @@ class Ours:
             watcher=watcher,
             recorder=recorder,
             restart=_Restart(replica, clock, directory),
+            flush=CacheFlush(
+                EngineClient(PORT, lambda: None, Transport(replica.network)),
+                dialect_of(policy.policy.engine),
+                aside=watcher.standing_aside,
+                flushed=watcher.recheck,
+            ),
             journal=_Journal(directory),
             clock=clock,
             crash_points=CrashPoints(None, directory),
             jitter=timedelta(),
-            tell=lambda before, after: _tell(replica, before, after),
+            tell=lambda before, after: _tell(replica, before.cases, after.cases),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -112,11 +122,11 @@ class _Recorder(LocalRecorder):
         self._replica = replica
         self._was_in = False
 
-    def submit(self, cases: Sequence[Case], rotation: Rotation) -> None:
+    def submit(self, cases: Sequence[Case], rotation: Rotation, precaution: Precaution | None = None) -> None:
         if rotation.in_rotation != self._was_in:
             self._was_in = rotation.in_rotation
             self._replica.did(Deed.ENTERED if self._was_in else Deed.LEFT, "", rotation.reason.value)
-        super().submit(cases, rotation)
+        super().submit(cases, rotation, precaution)
 
 
 class _Restart:

@@ -179,7 +179,7 @@ class Loop:
         verifying = Stage.VERIFYING in _stages(self.replica)
         if not await self._record(decided):
             return
-        self._recorder.submit(decided.replica.cases, decided.rotation)
+        self._recorder.submit(decided.replica.cases, decided.rotation, decided.replica.precaution)
         if Stage.VERIFYING in _stages(decided.replica) and not verifying:
             self._watcher.confirm()
         self._act(decided)

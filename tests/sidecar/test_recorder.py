@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_watchdog.api.reasons import GrantableStep, Mode, Phase, RotationReason
+from llm_watchdog.api.reasons import GrantableStep, Mode, Phase, RotationReason, StepOutcome
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.case import Case, Stage
+from llm_watchdog.core.precaution import Precaution
 from llm_watchdog.core.rotation import Rotation
 from llm_watchdog.recorder.documents import happenings
 from llm_watchdog.recorder.kube import Kube, KubeError, TokenFromFile, in_cluster_url
 from llm_watchdog.recorder.kubernetes import KubernetesRecorder
 from llm_watchdog.recorder.worker import modes_of
 from tests.sidecar.fake_api import FakeApi
-from tests.sidecar.situations import WHO, World, ordered, serving
+from tests.sidecar.situations import START, WHO, World, ordered, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -91,6 +92,23 @@ async def test_a_second_process_tells_nothing_twice() -> None:
             recorder.submit([case], OUT)
             await until(lambda: acknowledged(recorder, case))
     assert len(api.writes) == 2 + len(happenings(case))
+
+
+async def test_a_flush_after_a_wake_is_told_once_whatever_is_down() -> None:
+    api = FakeApi()
+    taken = Precaution(since=START, outcome=StepOutcome.SUCCEEDED, message="the prefix cache was flushed")
+    for down in (True, False):
+        async with recording(api) as recorder:
+            api.down = down
+            recorder.submit([], IN, replace(taken, outcome=None))
+            recorder.submit([], IN, taken)
+            if down:
+                await until(lambda: recorder.view().unreachable_since is not None)
+                api.down = False
+            await until(lambda: api.objects["events"])
+    [told] = api.objects["events"].values()
+    assert (told["reason"], told["involvedObject"]["uid"]) == ("FlushCacheSucceeded", WHO.pod.uid)
+    assert len([write for write in api.writes if "events" in write]) == 1
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -134,9 +134,7 @@ class Kubelet:
         async for standing in self._standings(replica, probe, self.asking, began):
             self._rotate(replica, to=standing.good is True)
 
-    async def _standings(
-        self, replica: Replica, probe: Probe, asking: Asking, began: float
-    ) -> AsyncIterator[Standing]:
+    async def _standings(self, replica: Replica, probe: Probe, asking: Asking, began: float) -> AsyncIterator[Standing]:
         loop = asyncio.get_running_loop()
         standing = Standing(probe=probe)
         await asyncio.sleep(max(0.0, began + probe.initial_delay - loop.time()))

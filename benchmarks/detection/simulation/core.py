@@ -25,9 +25,7 @@ class CoreInLoop:
         self._died = died
         self._dead = False
         self._alarm: asyncio.TimerHandle | None = None
-        self._core = CoreLoop(
-            limits, self._loop.time(), send=lambda message: self._later(hear, message), die=self._die
-        )
+        self._core = CoreLoop(limits, self._loop.time(), send=lambda message: self._later(hear, message), die=self._die)
         self._turn()
 
     def send(self, message: Message) -> None:

@@ -61,9 +61,7 @@ class Network:
         self._connections: dict[str, Connection] = {}
         self._ports = count(40000)
 
-    async def open(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, own: bool
-    ) -> Connection:
+    async def open(self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, own: bool) -> Connection:
         """Send a request. Raises ConnectionRefusedError."""
         await asyncio.sleep(ROUND_TRIP_SECONDS)
         if not self._listener.inode:

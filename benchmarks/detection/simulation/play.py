@@ -18,6 +18,8 @@ from e2e.fault_engine import access_log
 from llm_watchdog.probes.engine_client import OWN_ADDRESS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.detection.cases import Case
     from benchmarks.detection.rule import Entrant
 
@@ -72,7 +74,7 @@ class _Stage:
             machine.stop()
             await asyncio.sleep(0)
 
-    async def _until_over(self, machine: Machine, tasks: list[asyncio.Future[None]]) -> None:
+    async def _until_over(self, machine: Machine, tasks: Sequence[asyncio.Future[None]]) -> None:
         end = self._case.startup_seconds + self._case.onset + self._case.seconds
         while self._now() < end:
             await asyncio.sleep(LOOK_SECONDS)
@@ -119,5 +121,3 @@ def _count(trace: Trace, event: str, **said: Any) -> None:
     trace.cost.requests += 1
     trace.cost.generations += said["request_id"] is not None
     trace.cost.tokens += said["tokens"]
-
-

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_watchdog.api import names
 from llm_watchdog.api.document import DocumentError, decode, encode
 from llm_watchdog.api.incident import Grant, Incident
-from llm_watchdog.api.reasons import FindingReason, GrantableStep, Outcome, Phase, StepOutcome
+from llm_watchdog.api.reasons import FindingReason, GrantableStep, Outcome, Phase, Rung, StepOutcome
 from llm_watchdog.core.situation import Gate, IncidentView
 
 if TYPE_CHECKING:
     from llm_watchdog.api.incident import PodRef
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.precaution import Precaution
     from llm_watchdog.core.rotation import Rotation
+    from llm_watchdog.core.situation import Identity
 
+CONFLICT: Final = 409
+"""Answered to a creation: it is there already."""
 EVENT_MESSAGE_MAX: Final = 1024
 MESSAGE_MAX: Final = 4096
 """Well below the schema's bound; a sentence with numbers is no place for a page."""
@@ -123,14 +127,31 @@ def _happening(key: str, reason: str, message: str, at: datetime) -> Happening:
 
 
 def event(case: Case, happening: Happening) -> dict[str, Any]:
+    """Of an incident."""
+    return _event(case.incident.spec.pod_ref, case.incident.namespace, f"{case.name}.{happening.key}", happening)
+
+
+def precaution_event(who: Identity, precaution: Precaution) -> dict[str, Any]:
+    """Of the flush after a wake, which belongs to no incident. `outcome` is known."""
+    happening = Happening(
+        key="flush",
+        reason=f"{Rung.FLUSH_CACHE}{precaution.outcome}",
+        message=f"{Rung.FLUSH_CACHE} as a precaution after a sleep and wake: {precaution.message}",
+        at=precaution.since,
+        warning=False,
+    )
+    name = f"{who.pod.name}.wake-flush-{int(precaution.since.timestamp() * 1000)}"
+    return _event(who.pod, who.namespace, name, happening)
+
+
+def _event(pod: PodRef, namespace: str, name: str, happening: Happening) -> dict[str, Any]:
     """Named after what it tells, so that telling it twice makes one."""
-    pod, namespace = case.incident.spec.pod_ref, case.incident.namespace
     at = happening.at.strftime("%Y-%m-%dT%H:%M:%SZ")
     about = {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod.name, "uid": pod.uid}
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{case.name}.{happening.key}", "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "involvedObject": about,
         "reason": happening.reason,
         "message": happening.message[:EVENT_MESSAGE_MAX],

@@ -29,7 +29,6 @@ LOOK_AGAIN_SECONDS: Final = 5.0
 RETRY_LONGEST_SECONDS: Final = 3.0
 """Between attempts while the API server cannot be reached; the record is to arrive soon after its return."""
 NOT_FOUND: Final = 404
-CONFLICT: Final = 409
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +166,7 @@ class IncidentSync:
                 params={"fieldManager": names.WATCHDOG_FIELD_MANAGER},
             )
         except KubeError as error:
-            if error.status != CONFLICT:
+            if error.status != documents.CONFLICT:
                 raise
             made = await self._read(case)
         if made["spec"] != documents.incident(case)["spec"]:
@@ -209,7 +208,7 @@ class IncidentSync:
         try:
             await self._apply(case, resource_version=view.resource_version)
         except KubeError as error:
-            if error.status != CONFLICT:
+            if error.status != documents.CONFLICT:
                 raise
             log.info("claim of %s refused: %s", case.name, error)
             await self._read(case)
@@ -222,6 +221,6 @@ class IncidentSync:
             try:
                 await self._kube.request("POST", path, body=documents.event(case, happening))
             except KubeError as error:
-                if error.status != CONFLICT:
+                if error.status != documents.CONFLICT:
                     log.warning("event %s refused: %s", happening.reason, error)
             self._told.add((case.name, happening.key))

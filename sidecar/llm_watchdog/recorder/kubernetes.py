@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.recorder.incidents import IncidentSync
 from llm_watchdog.recorder.pod import PodSync
+from llm_watchdog.recorder.precautions import PrecautionSync
 from llm_watchdog.recorder.seam import ClusterView
 from llm_watchdog.recorder.worker import WorkerWatch
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.precaution import Precaution
     from llm_watchdog.core.rotation import Rotation
     from llm_watchdog.core.situation import Identity
     from llm_watchdog.recorder.kube import Kube
@@ -32,12 +34,14 @@ class KubernetesRecorder:
         self.changed = asyncio.Event()
         self._kube = kube
         self._incidents = IncidentSync(kube, self.changed)
+        self._precautions = PrecautionSync(kube, who)
         self._pod = PodSync(kube, who, now, self.changed)
         self._worker = WorkerWatch(kube, who, self.changed)
         self.own_errors = 0
 
-    def submit(self, cases: Sequence[Case], rotation: Rotation) -> None:
+    def submit(self, cases: Sequence[Case], rotation: Rotation, precaution: Precaution | None = None) -> None:
         """The record as it is to be from now on."""
+        self._precautions.submit(precaution)
         self._incidents.submit(cases)
         self._pod.submit(rotation, alert=any(not case.closed for case in cases))
 
@@ -57,7 +61,13 @@ class KubernetesRecorder:
         """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (self._incidents.run, self._incidents.watch, self._pod.run, self._worker.run):
+                for work in (
+                    self._incidents.run,
+                    self._incidents.watch,
+                    self._precautions.run,
+                    self._pod.run,
+                    self._worker.run,
+                ):
                     group.create_task(self._for_ever(work))
         finally:
             await self._kube.aclose()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from llm_watchdog.api.policy import BudgetPolicy
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.precaution import Precaution
     from llm_watchdog.core.rotation import Rotation
     from llm_watchdog.core.situation import Modes
 
@@ -51,7 +52,7 @@ class LocalRecorder:
         self._journal_dir = journal_dir
         self._view = ClusterView(modes=modes())
 
-    def submit(self, cases: Sequence[Case], rotation: Rotation) -> None:
+    def submit(self, cases: Sequence[Case], rotation: Rotation, precaution: Precaution | None = None) -> None:  # noqa: ARG002
         """Acknowledged at once. Called with every pass, so a grant comes when its time has come."""
         gate = self._view.gate
         if gate is None or gate.in_rotation != rotation.in_rotation:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llm_watchdog.core.case import Case
+    from llm_watchdog.core.precaution import Precaution
     from llm_watchdog.core.rotation import Rotation
 
 
@@ -42,7 +43,7 @@ class Recorder(Protocol):
 
     changed: asyncio.Event
 
-    def submit(self, cases: Sequence[Case], rotation: Rotation) -> None:
+    def submit(self, cases: Sequence[Case], rotation: Rotation, precaution: Precaution | None = None) -> None:
         """The record as it is to be from now on."""
 
     def view(self) -> ClusterView:
