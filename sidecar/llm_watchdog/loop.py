@@ -114,6 +114,7 @@ class Loop:
         crash_points: CrashPoints,
         jitter: timedelta,
         tell: Callable[[Replica, Replica], None],
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._identity = identity
         self._policy = policy
@@ -127,6 +128,7 @@ class Loop:
         self._crash_points = crash_points
         self._jitter = jitter
         self._tell = tell
+        self._beat = beat
         self.drain: Drain | None = None
         self.history = History(replica)
         self.replica = replica
@@ -147,6 +149,7 @@ class Loop:
                 self.own_errors += 1
                 log.exception("a pass failed by its own fault")
             self.passed_at = self._clock.monotonic()
+            self._beat()
             await self._until_something_happens()
             self.lag_seconds = max(0.0, self._clock.monotonic() - began - TICK_SECONDS)
 

@@ -2,18 +2,20 @@
 
 Kubernetes makes a pod NotReady while a sidecar container is down, so a crash of the watchdog must not end it. The one
 way out, besides SIGTERM, is exit code 88, which restarts every container of the pod: it is passed on only with a fresh
-order in the journal's directory, each order once, at a bounded rate. No imports but the barest: this process is there
-for as long as the pod.
+order in the journal's directory, each order once, at a bounded rate. A child that stands still is ended, for a watchdog
+that hangs looks healthy as well. No imports but the barest: this process is there for as long as the pod.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
 
 from llm_watchdog import orders
+from llm_watchdog.pulse import ENV_PULSE_FD
 
 # Written out again because `api.names` brings `typing`, a megabyte; a test compares them.
 JOURNAL_DIR = "/var/lib/llm-watchdog"
@@ -26,6 +28,13 @@ BACKOFF_MAX_SECONDS = 5.0
 BACKOFF_FIRST_SECONDS = 0.1
 STEADY_SECONDS = 30.0
 """A child that lived this long starts the back-off anew."""
+FIRST_BEAT_SECONDS = 120.0
+"""For loading, and for a journal on a slow disk."""
+SILENCE_SECONDS = 60.0
+"""A pass takes milliseconds, and a beat comes every 5 s; on a starved node it may take long, but hardly this long."""
+HANG_UP_SECONDS = 0.02
+TICK_SECONDS = 5.0
+"""Silence is counted in ticks, so that a node that slept is no silence."""
 
 
 class Supervisor:
@@ -63,29 +72,60 @@ class Supervisor:
         return not refusal
 
     def _run_child(self) -> int:
+        pulse, beating = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         self._child = os.fork()
         if self._child == 0:
-            self._become_child()
+            self._become_child(beating)
         # Signals stay blocked until the child's id is known, so that none is lost between fork and here.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-        return self._reap()
+        os.close(beating)
+        try:
+            return self._watch(pulse)
+        finally:
+            os.close(pulse)
 
-    def _become_child(self) -> None:
+    def _become_child(self, beating: int) -> None:
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-            os.execve(self._command[0], self._command, {**THRIFT, **os.environ})  # noqa: S606
+            os.set_inheritable(beating, True)
+            environment = {**THRIFT, **os.environ, ENV_PULSE_FD: str(beating)}
+            os.execve(self._command[0], self._command, environment)  # noqa: S606
         except OSError as error:
             say(f"cannot start {self._command[0]}: {error}")
         finally:
             os._exit(127)
 
-    def _reap(self) -> int:
-        """As first process of the container, every orphan is ours to bury too."""
+    def _watch(self, pulse: int) -> int:
+        """Until the child has ended, by itself or because it stood still; its exit code."""
+        poller = select.poll()
+        poller.register(pulse, select.POLLIN)
+        silent, patience = 0.0, FIRST_BEAT_SECONDS
         while True:
-            pid, status = os.waitpid(-1, 0)
+            seen = [event for _, event in poller.poll(TICK_SECONDS * 1000)]
+            ended = self._reap()
+            if ended is not None:
+                return ended
+            if not seen:
+                silent += TICK_SECONDS
+            elif seen[0] & select.POLLIN and os.read(pulse, 4096):
+                silent, patience = 0.0, SILENCE_SECONDS
+            else:  # its end of the pipe is closed: it is about to end
+                time.sleep(HANG_UP_SECONDS)
+                silent += HANG_UP_SECONDS
+            if silent >= patience and not self._stopping:
+                say(f"the watchdog has made no pass for {silent:.0f} s: ended")
+                os.kill(self._child, signal.SIGKILL)
+                silent = 0.0
+
+    def _reap(self) -> int | None:
+        """As first process of the container, every orphan is ours to bury too. None: the child lives."""
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return None
             if pid == self._child:
                 self._child = 0
                 return os.waitstatus_to_exitcode(status)

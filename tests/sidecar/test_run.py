@@ -77,7 +77,9 @@ class Pod:
         self.stack.callback(_continue, core)
         return engine, core
 
-    def start_watchdog(self, **environment: str) -> subprocess.Popen[bytes]:
+    def start_watchdog(
+        self, supervisor: tuple[str, ...] = ("-m", "llm_watchdog.supervisor"), **environment: str
+    ) -> subprocess.Popen[bytes]:
         places = {
             "--port": self.own_port,
             "--orders-dir": self.directory,
@@ -86,7 +88,7 @@ class Pod:
         }
         options = [str(part) for pair in places.items() for part in pair]
         run = [sys.executable, "-m", "llm_watchdog", "sidecar", "--recorder", "local", *options]
-        return self.start(sys.executable, "-m", "llm_watchdog.supervisor", *run, **environment)
+        return self.start(sys.executable, *supervisor, *run, **environment)
 
     def get(self, path: str) -> httpx.Response | None:
         try:
@@ -128,6 +130,28 @@ def test_a_hang_ends_the_container_with_88_once_and_the_next_one_proves_the_engi
     assert Journal(tmp_path).replay().replica.last_restart_at is not None
     honoured = (tmp_path / "restarts-honoured").read_text().splitlines()
     assert len(honoured) == 1
+
+
+SOON = (
+    "import sys; from llm_watchdog import supervisor;"
+    "supervisor.SILENCE_SECONDS = 8; supervisor.TICK_SECONDS = 1; sys.exit(supervisor.main())"
+)
+"""A beat comes every 5 s."""
+
+
+def test_a_watchdog_that_stands_still_is_started_again_and_the_engine_serves_on(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        pod = Pod(tmp_path, stack, "AllContainers", {})
+        engine, _ = pod.start_engine()
+        watchdog = pod.start_watchdog(("-c", SOON))
+        children = Path(f"/proc/{watchdog.pid}/task/{watchdog.pid}/children")
+        until("in rotation", pod.serves)
+        stands_still = children.read_text()
+        os.kill(int(stands_still), signal.SIGSTOP)
+        until("another process", lambda: children.read_text().strip() and children.read_text() != stands_still)
+        until("in rotation again", pod.serves)
+        assert (engine.poll(), watchdog.poll()) == (None, None)
+    assert Journal(tmp_path).replay().replica.cases == []
 
 
 def test_the_endpoints_and_a_policy_that_goes_bad(tmp_path: Path) -> None:

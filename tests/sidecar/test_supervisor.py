@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ SIDECAR = Path(__file__).parent.parent.parent / "sidecar"
 class Container:
     """A supervisor over a child script; the script appends a line to `starts` each time."""
 
-    def __init__(self, directory: Path, script: str) -> None:
+    def __init__(self, directory: Path, script: str, *, impatient: bool = False) -> None:
         self.directory = directory
         self.starts = directory / "starts"
         child = directory / "child.py"
@@ -34,10 +35,16 @@ class Container:
         # -S: the image has no site directory with start-up files either.
         with (directory / "log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-S", "-m", "llm_watchdog.supervisor", sys.executable, "-S", str(child)],
+                [
+                    *(sys.executable, "-S", *(("-c", IMPATIENT) if impatient else ("-m", "llm_watchdog.supervisor"))),
+                    *(sys.executable, "-S", str(child)),
+                ],
                 env={**os.environ, "PYTHONPATH": str(SIDECAR), ENV_JOURNAL_DIR: str(directory)},
                 stdout=log,
             )
+
+    def child(self) -> int:
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
 
     def started(self) -> int:
         return len(self.starts.read_text()) if self.starts.exists() else 0
@@ -59,6 +66,51 @@ def containers(tmp_path: Path) -> Iterator[list[Container]]:
     yield started
     for container in started:
         container.end()
+
+
+IMPATIENT = (
+    "import sys; from llm_watchdog import supervisor as s;"
+    "s.FIRST_BEAT_SECONDS = s.SILENCE_SECONDS = 0.6; s.TICK_SECONDS = 0.2; sys.exit(s.main())"
+)
+BEATS = (
+    "import llm_watchdog.pulse as p; p.BEAT_SECONDS = 0; pulse = p.inherited(os.environ)\n"
+    "while True:\n    pulse.beat(); time.sleep(0.05)"
+)
+
+
+def test_a_child_that_stands_still_is_ended_and_started_again(tmp_path: Path, containers: list[Container]) -> None:
+    container = Container(tmp_path, BEATS, impatient=True)
+    containers.append(container)
+    container.until_started(1)
+    os.kill(container.child(), signal.SIGSTOP)
+    container.until_started(2)
+    assert "has made no pass" in container.end()
+    assert container.process.returncode == 0
+
+
+def test_a_child_that_never_beats_is_ended(tmp_path: Path, containers: list[Container]) -> None:
+    container = Container(tmp_path, "time.sleep(600)", impatient=True)
+    containers.append(container)
+    container.until_started(2)
+
+
+def test_a_child_that_beats_is_left_alone(tmp_path: Path, containers: list[Container]) -> None:
+    container = Container(tmp_path, BEATS, impatient=True)
+    containers.append(container)
+    container.until_started(1)
+    child = container.child()
+    time.sleep(2.0)
+    assert (container.started(), container.child()) == (1, child)
+
+
+def test_what_a_child_leaves_behind_does_not_keep_the_container_alive(
+    tmp_path: Path, containers: list[Container]
+) -> None:
+    """A grandchild that holds the pipe open: the child's end is seen all the same."""
+    script = "import subprocess\nsubprocess.Popen(['sleep', '3'], close_fds=False)\nsys.exit(3)"
+    container = Container(tmp_path, script, impatient=True)
+    containers.append(container)
+    container.until_started(2)
 
 
 @pytest.mark.parametrize("script", ["sys.exit(1)", "os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(0)"])

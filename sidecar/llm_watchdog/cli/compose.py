@@ -59,6 +59,8 @@ class Form:
     tell: Callable[[Now], Tell]
     """Who is told of the transitions of incidents."""
     serve: Callable[[Application], Awaitable[None]]
+    beat: Callable[[], None] = lambda: None
+    """Told after each pass of the loop."""
     facts: Callable[[], dict[str, Any]] = field(default=dict)
     """Added to `/status`."""
     host: str = ENGINE_HOST
@@ -117,6 +119,7 @@ async def watch(form: Form) -> None:
         crash_points=CrashPoints(os.environ.get(ENV_CRASH_AT), form.journal_dir),
         jitter=_jitter(form.identity.pod.uid),
         tell=form.tell(clock.now),
+        beat=form.beat,
     )
     drain = Drain(loop, clock.monotonic)
     loop.drain = drain

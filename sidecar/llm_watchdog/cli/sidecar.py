@@ -14,6 +14,7 @@ from llm_watchdog.api.incident import PodRef
 from llm_watchdog.cli.compose import Form, live, read_key, watch
 from llm_watchdog.core.situation import Identity
 from llm_watchdog.loop import modes_of
+from llm_watchdog.pulse import inherited
 from llm_watchdog.recorder.kube import Kube, TokenFromFile, in_cluster_transport, in_cluster_url
 from llm_watchdog.recorder.kubernetes import KubernetesRecorder
 from llm_watchdog.recorder.local import LocalRecorder
@@ -66,6 +67,7 @@ def _form(said: Namespace, identity: Identity, policy: PolicyFile) -> Form:
         restart=lambda _now: InPlaceRestart(said.journal_dir, said.orders_dir, _leave),
         tell=lambda _now: tell,
         serve=serve,
+        beat=inherited(os.environ).beat,
     )
 
 
