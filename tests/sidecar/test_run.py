@@ -77,9 +77,7 @@ class Pod:
         self.stack.callback(_continue, core)
         return engine, core
 
-    def start_watchdog(
-        self, supervisor: tuple[str, ...] = ("-m", "llm_watchdog.supervisor"), **environment: str
-    ) -> subprocess.Popen[bytes]:
+    def start_watchdog(self, *supervisor: str, **environment: str) -> subprocess.Popen[bytes]:
         places = {
             "--port": self.own_port,
             "--orders-dir": self.directory,
@@ -88,7 +86,8 @@ class Pod:
         }
         options = [str(part) for pair in places.items() for part in pair]
         run = [sys.executable, "-m", "llm_watchdog", "sidecar", "--recorder", "local", *options]
-        return self.start(sys.executable, *supervisor, *run, **environment)
+        first = supervisor or ("-m", "llm_watchdog.supervisor")
+        return self.start(sys.executable, *first, *run, **environment)
 
     def get(self, path: str) -> httpx.Response | None:
         try:
@@ -143,7 +142,7 @@ def test_a_watchdog_that_stands_still_is_started_again_and_the_engine_serves_on(
     with ExitStack() as stack:
         pod = Pod(tmp_path, stack, "AllContainers", {})
         engine, _ = pod.start_engine()
-        watchdog = pod.start_watchdog(("-c", SOON))
+        watchdog = pod.start_watchdog("-c", SOON)
         children = Path(f"/proc/{watchdog.pid}/task/{watchdog.pid}/children")
         until("in rotation", pod.serves)
         stands_still = children.read_text()
