@@ -27,6 +27,8 @@ class App:
                 await self._serve(exchange)
         finally:
             log_finished(exchange)
+            if exchange.status is not None and (exchange.method, exchange.path) in self._routes:
+                self._service.meter.count_answer(exchange.method, exchange.path, exchange.status)
 
     async def _serve(self, exchange: Exchange) -> None:
         """Whatever comes first: the answer is out, or the client has left."""

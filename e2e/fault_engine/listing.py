@@ -20,6 +20,7 @@ def _row(entry: FaultEntry) -> str:
     argument = f" `={entry.argument.says}`" if entry.argument else ""
     also = f" ({', '.join(entry.also)})" if entry.also else ""
     dialects = "all" if entry.dialects == DIALECTS else ", ".join(entry.dialects)
+    unseen = "".join(f"; not in {dialect}: {why}" for dialect, why in entry.unseen.items())
     cells = (
         f"`{entry.name}`{argument}",
         entry.does,
@@ -27,7 +28,7 @@ def _row(entry: FaultEntry) -> str:
         ", ".join(entry.rows),
         ", ".join(entry.sources),
         dialects,
-        entry.seen_by,
+        f"{entry.seen_by}{unseen}",
         entry.needs,
     )
     escaped = [cell.replace("|", "\\|") for cell in cells]

@@ -36,5 +36,8 @@ class Meter:
     def count_finished(self, reason: str, seconds: float, prompt_tokens: int, tokens: int) -> None:
         """A request is over."""
 
+    def count_answer(self, method: str, path: str, status: int) -> None:
+        """Of any endpoint."""
+
     def count_rejection(self) -> None:
         """A request was turned away at the door."""

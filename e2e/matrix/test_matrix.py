@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(1200)]
 
 READY_SECONDS: Final = 180.0
-WARM_SECONDS: Final = 8.0
-"""Some idle canaries after the start-up checks."""
 FOUND_SECONDS: Final = 240.0
 """Two rounds of checks, or two minutes of tokens for nobody."""
 CLOSED_SECONDS: Final = 240.0
@@ -96,7 +94,7 @@ def play(case: Case, engine: Engine, watchdog: Watchdog) -> float:
     if case.scene.from_start:
         return time.monotonic()
     assert until(watchdog.is_ready, READY_SECONDS), f"never in rotation\n{told(watchdog, engine)}"
-    time.sleep(WARM_SECONDS)
+    time.sleep(case.scene.warm_seconds)
     assert not watchdog.lines(), f"an incident before anything happened\n{told(watchdog, engine)}"
     began = time.monotonic()
     for step in case.scene.steps:

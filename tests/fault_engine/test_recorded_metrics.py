@@ -40,6 +40,7 @@ def families(page: str) -> dict[str, Metric]:
 def test_every_family_is_as_recorded(engine: EngineProcess) -> None:
     assert complete(engine).status_code == 200
     ours = families(http.get(f"{engine.url}/metrics").text)
+    ours = {name: family for name, family in ours.items() if not name.startswith("http_requests")}  # by what was asked
     recorded = families((FOLDER / "metrics_after.txt").read_text())
     assert ours.keys() >= NEEDED
     assert ours.keys() <= recorded.keys()

@@ -268,6 +268,8 @@ def test_wakes(stage: Callable[..., Scene], name: str, dialect: str) -> None:
     right = scene.text(scene.ask(prompt))
     sleep, wake = SLEEPS[dialect]
     assert get(scene.engine, sleep, method="POST").status == 200
+    if dialect == "vllm":
+        assert http.get(f"{scene.engine.url}/is_sleeping").json()["is_sleeping"]
     woken = get(scene.engine, wake, method="POST").status
     if name in AFTER_WAKE:
         assert woken == 200
@@ -279,6 +281,8 @@ def test_wakes(stage: Callable[..., Scene], name: str, dialect: str) -> None:
     if dialect == "vllm":
         asleep = http.get(f"{scene.engine.url}/is_sleeping").json()["is_sleeping"]
         assert asleep == (name == "wake-error")
+        counted = f'handler="{wake}",method="POST",status="{"5" if name == "wake-error" else "2"}xx"}} 1.0'
+        assert counted in http.get(f"{scene.engine.url}/metrics").text
 
 
 def test_a_flush_cures_a_stale_cache(stage: Callable[..., Scene]) -> None:

@@ -18,6 +18,7 @@ from ..request import Stats
 
 _Metric = TypeVar("_Metric", bound=MetricWrapperBase)
 
+_UNCOUNTED: Final = frozenset({"/metrics", "/health", "/load", "/ping", "/version", "/server_info"})
 _SLEEP_STATES: Final = ("awake", "weights_offloaded", "discard_all")
 _FIRST_TOKEN_EDGES: Final = (
     "0.001 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 20 40 80 160 640 2560"
@@ -79,6 +80,10 @@ class VllmMetrics(Meter):
         self._finished[reason].inc()
         self._request_seconds.observe(seconds)
 
+    def count_answer(self, method: str, path: str, status: int) -> None:
+        if path not in _UNCOUNTED:
+            self._answers.labels(path, method, f"{status // 100}xx").inc()
+
     def count_rejection(self) -> None:
         self._rejected.inc()
 
@@ -133,6 +138,12 @@ class VllmMetrics(Meter):
         )
         reasons = ("stop", "length", "abort", "error", "repetition")
         self._finished = self._split(finished, "finished_reason", reasons)
+        self._answers = Counter(
+            "http_requests",
+            "Total number of requests by method, status and handler.",
+            ["handler", "method", "status"],
+            registry=self.registry,
+        )
         rejections = Counter(
             "vllm:admission_rejections",
             "Number of admission attempts rejected by a queue limit, by reason.",

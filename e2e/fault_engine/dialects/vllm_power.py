@@ -48,6 +48,7 @@ async def wake_up(service: Service, exchange: Exchange) -> None:
     if failure is not None:
         raise turned_away(failure, "CUDA out of memory. Tried to allocate 2.00 GiB.")
     if active.wake_in_name_only():
+        notice_wake(service)
         service.meter.show_sleep(None)
         await exchange.reply(200, {"status": "awake", "tags": tags})
         return

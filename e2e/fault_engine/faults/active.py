@@ -268,7 +268,12 @@ class ActiveFaults:
         return any(effect.wakes_in_name_only() for effect in self._all())
 
     def deny_sleep(self) -> bool:
-        return any(effect.denies_sleep() for effect in self._all())
+        return any(
+            effect.denies_sleep(woken=ordered.woken)
+            for ordered in self._ordered
+            if ordered.begun is not None
+            for effect in ordered.effects
+        )
 
     def entered_state(self) -> str | None:
         return next((state for effect in self._all() if (state := effect.state()) is not None), None)

@@ -94,6 +94,8 @@ class FaultEntry:
     also: tuple[str, ...] = ()
     """Other classes that would be right too, where it shows in several ways."""
     dialects: tuple[str, ...] = DIALECTS
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    """Dialects in which nothing shows it from outside, and why."""
     argument: Argument | None = None
     begins: Mapping[str, Any] = field(default_factory=dict)
     """`Begins`, where the argument may still have to be filled in."""
@@ -136,6 +138,7 @@ class FaultEntry:
             "also": list(self.also),
             "seenBy": self.seen_by,
             "dialects": list(self.dialects),
+            "unseenIn": dict(self.unseen),
             "argument": self.argument.says if self.argument else "",
             "default": self.argument.default if self.argument else None,
             "begins": dict(self.begins),
@@ -159,6 +162,7 @@ def read_entry(name: str, document: Mapping[str, Any]) -> FaultEntry:
             also=tuple(values.pop("also", ())),
             dialects=tuple(values.pop("dialects", DIALECTS)),
             needs=values.pop("needs", ""),
+            unseen=values.pop("unseen_in", {}),
             effects=tuple(_effect(effect) for effect in values.pop("effects", ())),
             argument=Argument(**_named(values.pop("argument"))) if "argument" in values else None,
             begins=_named(values.pop("begins", {})),
@@ -175,6 +179,7 @@ def _check(entry: FaultEntry, surplus: Mapping[str, Any]) -> None:
         *surplus,
         *(name for name, _ in entry.effects if name not in EFFECTS),
         *(name for name in entry.dialects if name not in DIALECTS),
+        *(name for name in entry.unseen if name not in entry.dialects),
         *(name for name in entry.begins if name not in {known.name for known in fields(Begins)}),
         *(name for name in entry.hits if name not in {known.name for known in fields(Hits)}),
         *([entry.seen_by] if entry.seen_by not in SEEN_BY else []),

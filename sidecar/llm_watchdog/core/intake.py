@@ -25,7 +25,7 @@ from llm_watchdog.core.observations import (
     StateObservation,
     StatusObservation,
 )
-from llm_watchdog.core.progress import has_progressed
+from llm_watchdog.core.progress import foreign_progress, has_progressed
 from llm_watchdog.core.spells import after_page, after_traffic
 from llm_watchdog.core.window import BEAT_GAP_SECONDS, Span, Window
 
@@ -121,7 +121,7 @@ def _(page: MetricsObservation, window: Window) -> Window:
     if before is not None and before.reading is not None and page.reading is not None:
         if _is_new_process(before.reading.process_start, page.reading.process_start):
             window = window.restarted("the engine's process start time changed")
-        elif has_progressed(before.reading, page.reading):
+        elif has_progressed(before.reading, page.reading) and not _is_for_us_alone(window, before, page):
             window = window.alive(before.at)
     spells = after_page(window.spells, before if window.metrics else None, page, window.canaries, window.checks)
     window = _wake_noted(replace(window, spells=spells), before, page)
@@ -129,6 +129,17 @@ def _(page: MetricsObservation, window: Window) -> Window:
     if page.reading is None or page.reading.asleep is None:
         return window
     return window.with_sleep(by_state=window.asleep_by_state, by_metrics=page.reading.asleep, at=page.at)
+
+
+def _is_for_us_alone(window: Window, before: MetricsObservation, page: MetricsObservation) -> bool:
+    """What moved was our own request: whether it is answered is for its stream to tell (omlx#2858).
+
+    An engine that generates and sends nothing is silent for everybody.
+    """
+    looks = [look for look in window.traffic if look.at > before.at]
+    alone = bool(looks) and not any(not t.readable or t.asked or t.streaming or t.outstanding for t in looks)
+    asked = any(canary.finished_at is None or canary.finished_at >= before.at for canary in window.canaries)
+    return asked and alone and foreign_progress(before, page, window.canaries, window.checks) == 0
 
 
 def _wake_noted(window: Window, before: MetricsObservation | None, page: MetricsObservation) -> Window:

@@ -194,7 +194,8 @@ class _Run:
             Flaw.NO_FINISH_REASON: rule.finish_required and not self.finished,
             Flaw.NO_TERMINATOR: rule.terminator_required and not self._terminated,
             Flaw.BROKEN_NUMBERS: None in seen.content.logprobs,
-            Flaw.BEYOND_LIMIT: seen.max_tokens > 0 and max(ids, usage or 0) > seen.max_tokens,
+            # The ids are what came; a usage beyond the limit is believed where none are told.
+            Flaw.BEYOND_LIMIT: seen.max_tokens > 0 and (ids or usage or 0) > seen.max_tokens,
             Flaw.USAGE_MISMATCH: usage is not None and ids > 0 and usage != ids,
         }
         return next((flaw for flaw, present in found.items() if present), None)

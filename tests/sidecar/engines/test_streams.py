@@ -168,7 +168,10 @@ async def test_a_model_that_stops_at_once_has_answered(engine: EngineType, chunk
         (EngineType.LLAMACPP, (*(llamacpp() for _ in range(6)), llamacpp(content="", stop=True, stop_type="limit"))),
         (
             EngineType.TGI,
-            (tgi(1), tgi(2, generated_text="x", details={"finish_reason": "length", "generated_tokens": 9})),
+            (
+                *(tgi(place) for place in range(1, 9)),
+                tgi(9, generated_text="x", details={"finish_reason": "length", "generated_tokens": 9}),
+            ),
         ),
         (EngineType.OLLAMA, tuple(ollama() for _ in range(40))),
     ],
@@ -176,6 +179,12 @@ async def test_a_model_that_stops_at_once_has_answered(engine: EngineType, chunk
 async def test_tokens_beyond_the_limit_are_seen(engine: EngineType, chunks: tuple[bytes, ...]) -> None:
     seen = await canary(engine, *chunks)
     assert (seen.outcome, seen.flaw) == (CanaryOutcome.INCOMPLETE, Flaw.BEYOND_LIMIT)
+
+
+async def test_a_usage_beyond_the_limit_is_wrong_where_fewer_ids_came() -> None:
+    last = tgi(2, generated_text="x", details={"finish_reason": "length", "generated_tokens": 9})
+    seen = await canary(EngineType.TGI, tgi(1), last)
+    assert (seen.outcome, seen.flaw) == (CanaryOutcome.INCOMPLETE, Flaw.USAGE_MISMATCH)
 
 
 async def test_a_finish_of_tgi_without_the_whole_text_is_no_end() -> None:

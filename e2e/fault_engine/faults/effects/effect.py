@@ -139,8 +139,9 @@ class Effect:
         """A wake is answered with 200, and nothing wakes."""
         return False
 
-    def denies_sleep(self) -> bool:
-        """The state endpoints and the metrics say that it is awake, whatever it is."""
+    def denies_sleep(self, *, woken: bool) -> bool:
+        """The state endpoints and the metrics say that it is awake, whatever it is. `woken`: somebody asked it to."""
+        del woken
         return False
 
     def state(self) -> str | None:

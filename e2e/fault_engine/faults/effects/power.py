@@ -17,8 +17,8 @@ class WakeInName(Effect):
     def wakes_in_name_only(self) -> bool:
         return True
 
-    def denies_sleep(self) -> bool:
-        return True
+    def denies_sleep(self, *, woken: bool) -> bool:
+        return woken
 
 
 class KeepCache(Effect):
@@ -37,5 +37,6 @@ class Enter(Effect):
     def state(self) -> str | None:
         return self.mode
 
-    def denies_sleep(self) -> bool:
+    def denies_sleep(self, *, woken: bool) -> bool:
+        del woken
         return self.unseen
