@@ -36,7 +36,8 @@ def test_a_stream_of_a_check_is_counted_once() -> None:
 def looks(*, outstanding: int = 0, readable: bool = True) -> list[SocketsObservation]:
     """Somebody's request has been open since the first look, or nobody's is."""
     samples = [
-        SocketSample(peer=f"10.0.0.1:{port}", own=False, open=True, received=600, acked=0) for port in range(outstanding)
+        SocketSample(peer=f"10.0.0.1:{port}", own=False, open=True, received=600, acked=0)
+        for port in range(outstanding)
     ]
     return [
         SocketsObservation(at=at, readable=readable, listeners=frozenset({7}), samples=tuple(samples))

@@ -9,7 +9,7 @@ from llm_watchdog.core import metering
 from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, SILENT_OUTCOMES, CanaryOutcome
 from llm_watchdog.core.observations import AnswerKind
 from llm_watchdog.core.progress import generation_rate
-from llm_watchdog.core.residence import is_leaving, may_not_be_asked
+from llm_watchdog.core.residence import is_leaving, is_left_alone, may_not_be_asked
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy
@@ -45,7 +45,9 @@ _FAILED_AT_ONCE: Final = frozenset(
 
 def canary_due_at(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> float | None:
     """When the next canary may start, given that none is outstanding; None while none may."""
-    if target.task is not EngineTask.GENERATE or may_not_be_asked(window) or no_slot_is_free(window, target, now):
+    if target.task is not EngineTask.GENERATE or may_not_be_asked(window) or is_left_alone(window, now):
+        return None
+    if no_slot_is_free(window, target, now):
         return None
     if target.metered and not metering.may_ask(window, policy, now):
         return None

@@ -108,6 +108,8 @@ class StatusReading:
     """A number that changes with each step of any busy slot."""
     unloaded: bool | None = None
     """The model is not in memory; a request would load it."""
+    unloads_in: float | None = None
+    """Seconds until the model is unloaded if nobody asks for it; each request begins them anew."""
     loaded: tuple[str, ...] | None = None
     """Names of the models in memory, where it tells them."""
     no_canary: str = ""

@@ -12,6 +12,7 @@ from llm_watchdog.core.detectors import DETECTORS
 from llm_watchdog.core.detectors.engine_dead import start_timed_out
 from llm_watchdog.core.detectors.wake_failed import wake_failed
 from llm_watchdog.core.findings import Finding, Verdict
+from llm_watchdog.core.residence import is_left_alone
 
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget, WatchdogPolicy
@@ -123,6 +124,9 @@ def _without_findings(window: Window, target: EngineTarget, policy: WatchdogPoli
     if newest is not None and newest.outcome in _TURNED_AWAY:
         message = f"canary answered with HTTP {newest.http_status}: {newest.detail}"
         return _verdict(window, VerdictState.UNKNOWN, now, message, unknown=UnknownReason.CANARY_REJECTED)
+    if is_left_alone(window, now):
+        message = "nobody uses it for a while: it is not asked for anything, so that it may unload its model"
+        return _verdict(window, VerdictState.UNKNOWN, now, message, unknown=UnknownReason.NO_CANARY)
     if target.metered and newest is not None and newest.outcome is CanaryOutcome.SUCCEEDED:
         message = f"metered: asked on suspicion only, and the last sign of life is {since_life or 0.0:.1f} s old"
         return _verdict(window, VerdictState.UNKNOWN, now, message, unknown=UnknownReason.NO_CANARY)

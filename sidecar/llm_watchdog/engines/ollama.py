@@ -96,19 +96,21 @@ class Ollama(OpenAI):
         if not isinstance(models, list):
             return None
         loaded = [model for model in models if isinstance(model, dict)]
-        is_over = any(self._is_over(model) for model in loaded)
-        return StatusReading(loaded=_names(loaded), leaving=STOPPING if is_over else "")
+        left = [seconds for model in loaded if (seconds := self._left(model)) is not None]
+        # A request that outlasts `keep_alive` looks the same: only with nobody served is it a model that stays.
+        is_over = any(seconds < 0 for seconds in left)
+        return StatusReading(
+            loaded=_names(loaded), leaving=STOPPING if is_over else "", unloads_in=min(left, default=None)
+        )
 
-    def _is_over(self, model: Mapping[str, Any]) -> bool:
-        """A request that outlasts `keep_alive` looks the same: only with nobody served is it a model that stays.
-
-        Year 1 is Go's zero: not set yet, as the model is being loaded.
-        """
+    def _left(self, model: Mapping[str, Any]) -> float | None:
+        """Seconds that it stays. Year 1 is Go's zero: not set yet, as the model is being loaded."""
         try:
             expires_at = datetime.fromisoformat(str(model.get("expires_at")))
         except ValueError:
-            return False
-        return expires_at.tzinfo is not None and expires_at.year > 1 and expires_at < self._now()
+            return None
+        known = expires_at.tzinfo is not None and expires_at.year > 1
+        return (expires_at - self._now()).total_seconds() if known else None
 
 
 def _names(loaded: list[dict[str, Any]]) -> tuple[str, ...]:

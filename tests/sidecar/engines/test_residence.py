@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from llm_watchdog.api.policy import CanaryPolicy, EngineTarget, EngineType, Policy, WatchdogPolicy
-from llm_watchdog.api.reasons import UnknownReason, VerdictState
+from llm_watchdog.api.reasons import FaultClass, UnknownReason, VerdictState
 from llm_watchdog.api.thresholds import ChecksPolicy, Switch
-from llm_watchdog.core.observations import AnswerKind, SocketsObservation, StatusObservation, StatusReading
+from llm_watchdog.core.observations import (
+    AnswerKind,
+    SocketSample,
+    SocketsObservation,
+    StatusObservation,
+    StatusReading,
+)
 from llm_watchdog.core.residence import may_be_called
 from llm_watchdog.core.window import Window
 from llm_watchdog.probes.watch import Watcher
@@ -21,13 +28,15 @@ from tests.sidecar.engines import pages
 from tests.sidecar.engines.streams import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from llm_watchdog.core.findings import Verdict
 
 pytestmark = pytest.mark.looptime
 FOR_EVER = "2318-09-20T03:47:16Z"
 LONG_AGO = "2020-01-01T00:00:00Z"
+SOON = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 GENERATES = {"/completion", "/generate", "/api/generate"}
 
 
@@ -78,7 +87,7 @@ class Engine:
 
 
 @asynccontextmanager
-async def watching(engine: Engine) -> AsyncIterator[Watcher]:
+async def watching(engine: Engine, users: Sequence[SocketSample] = ()) -> AsyncIterator[Watcher]:
     # Canaries are counted here, and nothing else.
     none = ChecksPolicy(fingerprint=Switch.OFF, cache=Switch.OFF, cross_talk=Switch.OFF, slots=Switch.OFF)
     policy = WatchdogPolicy(canary=CanaryPolicy(max_tokens=4), checks=none)
@@ -87,7 +96,9 @@ async def watching(engine: Engine) -> AsyncIterator[Watcher]:
         pod="qwen-0",
         clock=asyncio.get_running_loop().time,
         transport=httpx.MockTransport(engine),
-        look_at_sockets=lambda _port, at: SocketsObservation(at=at, readable=True, listeners=frozenset({7})),
+        look_at_sockets=lambda _port, at: SocketsObservation(
+            at=at, readable=True, listeners=frozenset({7}), samples=tuple(users)
+        ),
     )
     task = asyncio.create_task(watcher.run())
     try:
@@ -166,6 +177,39 @@ async def test_a_model_that_is_being_unloaded_is_not_held() -> None:
         engine.models = (("m:latest", FOR_EVER),)
         await asyncio.sleep(5)
         assert engine.canaries > before
+
+
+@pytest.mark.parametrize(("stay", "rests"), [(SOON, True), (TOMORROW, False), (FOR_EVER, False)])
+async def test_a_model_with_an_idle_time_out_is_left_alone_after_ten_minutes_without_users(
+    stay: str,
+    *,
+    rests: bool,
+) -> None:
+    engine = Engine(EngineType.OLLAMA)
+    engine.models = (("m:latest", stay),)
+    async with watching(engine) as watcher:
+        await asyncio.sleep(590)
+        assert engine.canaries >= 290
+        await asyncio.sleep(100)
+        before = engine.canaries
+        await asyncio.sleep(200)
+        assert (engine.canaries == before) is rests
+        assert (verdict(watcher).unknown is UnknownReason.NO_CANARY) is rests
+        assert verdict(watcher).findings == ()
+
+
+async def test_who_is_left_alone_is_asked_again_as_soon_as_somebody_else_asks() -> None:
+    engine = Engine(EngineType.OLLAMA)
+    engine.models = (("m:latest", SOON),)
+    users: list[SocketSample] = []
+    async with watching(engine, users) as watcher:
+        await asyncio.sleep(700)
+        before = engine.canaries
+        users.append(SocketSample(peer="10.0.0.1:1", own=False, open=True, received=600, acked=0))
+        engine.silent = {"/api/generate"}
+        await asyncio.sleep(30)
+        assert engine.canaries > before
+        assert {finding.fault for finding in verdict(watcher).findings} == {FaultClass.STALLED_STREAM}
 
 
 async def test_the_sleep_of_llamacpp_is_not_disturbed() -> None:
