@@ -143,3 +143,18 @@ async def test_a_pause_of_sglang_is_told_from_a_hang(
 ) -> None:
     seen = await endpoints(SGLang(), Server({"/ready": ready, "/server_info": info})).state()
     assert (seen.asleep, seen.paused) == (None, paused)
+
+
+SECRET = "sk-credential-of-somebody"
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize("cut", [0, 1], ids=["whole", "cut"])
+async def test_what_a_server_tells_of_its_credentials_goes_no_further(status: int, cut: int) -> None:
+    """SGLang's `/server_info` holds all that it was started with, its keys too."""
+    body = pages.server_info(api_key=SECRET, admin_api_key=SECRET, hf_token=SECRET, error={"message": SECRET})
+    answer = httpx.Response(status, content=body[: len(body) - cut])
+    asking = endpoints(SGLang(), Server({"/server_info": answer, "/ready": httpx.Response(503)}))
+    seen = (await asking.status(SGLang().status_calls[0], None), await asking.state())
+    assert SECRET in body.decode()
+    assert SECRET not in repr(seen)
