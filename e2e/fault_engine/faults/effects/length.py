@@ -14,14 +14,14 @@ class BeyondLimit(Effect):
     """So many times the tokens that were asked for, and no end of its own."""
 
     factor: float = 100
+    asked: int = 0
+    """Those alone that asked for so many tokens or more."""
 
     def limit(self, request: "Request", limit: int) -> int:
-        del request
-        return int(limit * self.factor)
+        return int(limit * self.factor) if request.max_tokens >= self.asked else limit
 
     def ends(self, request: "Request", *, ended: bool) -> bool:
-        del request, ended
-        return False
+        return ended and request.max_tokens < self.asked
 
 
 class NoStop(Effect):
