@@ -43,7 +43,7 @@ e2e-systems: .venv/.synced ## the model servers of the reports as processes, sho
 	$(RUN) pytest e2e/systems -v --durations=6 $(if $(LONG),--load-seconds=300 --good-rounds=200,-m "systems and not large")
 
 e2e-matrix: .venv/.synced ## every fault of the fault engine beside `llm-watchdog run`, for hours (K='vllm and hang': those)
-	$(RUN) pytest e2e/matrix -m matrix -n 6 -v $(if $(K),-k "$(K)")
+	$(RUN) pytest e2e/matrix -m matrix -n 6 --maxschedchunk=1 -v $(if $(K),-k "$(K)")
 
 e2e: .venv/.synced ## on a real node, the short form
 	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-on-cluster
