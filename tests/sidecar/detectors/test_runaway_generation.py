@@ -132,6 +132,14 @@ def test_canaries_beyond_their_limit() -> None:
     assert stage.when(FindingReason.BEYOND_LIMIT) is not None
     assert stage.verdict.state is VerdictState.FAULTY
     assert stage.incidents() == {FAULT}
+    faulty = stage.when(FindingReason.BEYOND_LIMIT, faulty=True)
+    assert faulty is not None
+    assert faulty >= 10, "a moment is no ground for a restart"
+
+
+def test_a_moment_of_canaries_beyond_their_limit_restarts_nothing() -> None:
+    odd = Odd(flaw=lambda now: Flaw.BEYOND_LIMIT if BEGIN <= now < BEGIN + 4 else None, flaw_tokens=17)
+    assert played(odd, BEGIN + 60).first(VerdictState.FAULTY) is None
 
 
 def test_one_canary_beyond_its_limit_is_none() -> None:

@@ -9,9 +9,7 @@ from llm_watchdog.core.detectors.degraded_output import degraded_output
 from llm_watchdog.core.detectors.engine_dead import engine_dead
 from llm_watchdog.core.detectors.incomplete_stream import incomplete_stream
 from llm_watchdog.core.detectors.leaked_concurrency import leaked_concurrency
-from llm_watchdog.core.detectors.runaway_checks import runaway_in_checks
 from llm_watchdog.core.detectors.runaway_generation import runaway_generation
-from llm_watchdog.core.detectors.slots_not_returned import slots_not_returned
 from llm_watchdog.core.detectors.stalled_stream import stalled_stream
 from llm_watchdog.core.detectors.wake_failed import wake_failed
 
@@ -31,9 +29,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     stalled_stream,  # does not answer
     cross_talk,  # answers with another's words
     leaked_concurrency,  # holds slots for nobody
-    slots_not_returned,  # does not give back what was dropped
     degraded_output,  # answers with what this model does not say
-    runaway_generation,  # generates for nobody, or for one while others starve
-    runaway_in_checks,  # does not stop
+    runaway_generation,  # does not stop, generates for nobody, or for one while others starve
     incomplete_stream,  # answers, and does not end as it should
 )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
+from llm_watchdog.core.check_rounds import CheckKind
+from llm_watchdog.core.detectors.proven_by_checks import finding, proven
 from llm_watchdog.core.findings import Finding
 from llm_watchdog.core.held import Held, lasted, probes_hanging, slots_held
 from llm_watchdog.core.signs import signs
@@ -41,7 +43,7 @@ class _Leak:
 
 
 def leaked_concurrency(window: Window, target: EngineTarget, thresholds: DetectorsPolicy, now: float) -> Finding | None:
-    """Judge calls that hang for a slot, then slots, then requests, then the cache."""
+    """Judge calls that hang for a slot, then slots, requests, the cache, and the ledger of dropped streams."""
     hanging = probes_hanging(window, now)
     slots = slots_held(window, target, now)
     return (
@@ -49,7 +51,14 @@ def leaked_concurrency(window: Window, target: EngineTarget, thresholds: Detecto
         or (None if slots is None else _slots(window, thresholds, slots, now))
         or _running(window, thresholds, now)
         or _cache(window, thresholds, now)
+        or _not_returned(window)
     )
+
+
+def _not_returned(window: Window) -> Finding | None:
+    """Streams were dropped, and as many new ones do not get their slots: the round itself demands twice."""
+    proof = proven(window, (CheckKind.SLOTS,), (FindingReason.SLOTS_NOT_RETURNED,))
+    return None if proof is None else finding(FaultClass.LEAKED_CONCURRENCY, proof)
 
 
 def _probe_hangs(window: Window, thresholds: DetectorsPolicy, hanging: Held, now: float) -> Finding | None:

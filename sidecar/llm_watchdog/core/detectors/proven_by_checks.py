@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import VerdictState
+from llm_watchdog.core.check_rounds import CheckKind
 from llm_watchdog.core.findings import Finding, Sign
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from llm_watchdog.api.reasons import FaultClass, FindingReason
-    from llm_watchdog.core.check_rounds import CheckKind, CheckObservation
+    from llm_watchdog.core.check_rounds import CheckObservation
     from llm_watchdog.core.complaints import Proof
     from llm_watchdog.core.window import Window
 
@@ -25,7 +27,7 @@ def proven(window: Window, kinds: Collection[CheckKind], reasons: Iterable[Findi
 
 
 def finding(fault: FaultClass, proof: Proof, *, state: VerdictState = VerdictState.FAULTY) -> Finding:
-    """With the answers of the newest round as evidence: it is the watchdog's own text."""
+    """With the answers of the newest round as evidence."""
     rounds = proof.rounds
     counted = "" if len(rounds) == 1 else f", in {len(rounds)} rounds in a row"
     return Finding(
@@ -39,16 +41,26 @@ def finding(fault: FaultClass, proof: Proof, *, state: VerdictState = VerdictSta
     )
 
 
+FOREIGN: Final = frozenset({CheckKind.CROSS_TALK, CheckKind.STALE})
+"""Where streams are mixed up, what a stream says may be a user's."""
+
+
 def signs(check: CheckObservation) -> tuple[Sign, ...]:
-    """Each answer of a round."""
+    """Each answer of a round; its text only where it can be nobody's but ours."""
     return tuple(
         Sign(
             at=answer.canary.started_at,
             kind="Check",
             message=(
                 f"{check.kind} {answer.prompt[:SHOWN_CHARACTERS]} {answer.arm}: {answer.canary.tokens} tokens, "
-                f"{answer.canary.outcome}, {answer.canary.content.text[:SHOWN_CHARACTERS]!r}"
+                f"{answer.canary.outcome}, {_shown(check.kind, answer.canary.content.text)}"
             ),
         )
         for answer in check.answers
     )
+
+
+def _shown(kind: CheckKind, text: str) -> str:
+    if kind in FOREIGN:
+        return f"{len(text)} characters, sha256 {sha256(text.encode()).hexdigest()[:12]}"
+    return repr(text[:SHOWN_CHARACTERS])

@@ -1,7 +1,8 @@
-"""`RunawayGeneration`: canaries beyond their limit, tokens for nobody, one request that never ends while others starve.
+"""`RunawayGeneration`: no stop, tokens for nobody, one request that never ends while others starve.
 
 A user's long answer alone looks like the begin of all of them, and is none. Running at the limit, a full cache or a
-time to first token that grows with the load is a load, however long the queue is.
+time to first token that grows with the load is a load, however long the queue is. Ending at the cap is success: base
+models and models that reason do so when they are well; those that stopped by themselves at baseline do not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.core.canaries import SILENT_OUTCOMES, CanaryObservation, Flaw
+from llm_watchdog.core.check_rounds import CheckKind
+from llm_watchdog.core.detectors.proven_by_checks import finding, proven
 from llm_watchdog.core.findings import Finding
 from llm_watchdog.core.flaws import flawed_run
 from llm_watchdog.core.signs import counted, signs
@@ -34,6 +37,7 @@ def runaway_generation(window: Window, target: EngineTarget, thresholds: Detecto
     """Judge the newest canaries, then what the engine generates for others."""
     return (
         _beyond_limit(window, thresholds, now)
+        or _no_stop(window)
         or _starvation(window, target, thresholds, now)
         or _for_nobody(window, thresholds, now)
     )
@@ -55,6 +59,11 @@ def _beyond_limit(window: Window, thresholds: DetectorsPolicy, now: float) -> Fi
         faulty=run.is_sustained(policy.restart_failures),
         canaries=run.canaries,
     )
+
+
+def _no_stop(window: Window) -> Finding | None:
+    proof = proven(window, (CheckKind.FINGERPRINT,), (FindingReason.NO_STOP,))
+    return None if proof is None else finding(FaultClass.RUNAWAY_GENERATION, proof)
 
 
 def _starvation(window: Window, target: EngineTarget, thresholds: DetectorsPolicy, now: float) -> Finding | None:
