@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from llm_watchdog.api.policy import EngineTarget, EngineType, WatchdogPolicy
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
-from llm_watchdog.core.deadlines import learn
+from llm_watchdog.core.deadlines import learn, patience
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import (
@@ -219,7 +219,8 @@ class Simulation:
             canary = self._generate(canary)
         if canary.outcome is CanaryOutcome.SUCCEEDED:
             return canary
-        if now - canary.started_at >= self.policy.canary.timeout:
+        moved = canary.started_at if canary.last_token_at is None else canary.last_token_at
+        if now - moved >= patience(self.window, self.policy, canary.shape):
             outcome = CanaryOutcome.TOKEN_GAP if canary.tokens else CanaryOutcome.NO_FIRST_TOKEN
             return replace(canary, outcome=outcome, finished_at=now, http_status=200)
         return canary

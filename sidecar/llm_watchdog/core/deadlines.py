@@ -6,8 +6,9 @@ detector", SRDS 2004): the deadline is the time that an answer which is still to
 times to first token have a long tail, with exponential forgetting (West: "Updating mean and variance estimates", CACM
 22(9), 1979, with a bounded weight) and a variance floor, as the paper's followers have it (Akka, Cassandra).
 
-What is configured is the floor; below `SAMPLES_MIN` measurements, and with `learn: false`, it is all there is. Nothing
-is learned from a period that a verdict calls sick, nor from a shape's first answer, which may have compiled kernels.
+What is configured is the floor, or what the model needs by nature (`pace`) where that is longer; below `SAMPLES_MIN`
+measurements it is all there is, and with `learn: false` what is configured. Nothing is learned from a period that a
+verdict calls sick, nor from a shape's first answer, which may have compiled kernels.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.company import company_at
 from llm_watchdog.core.habits import LENGTH_SAMPLES, Habit, Habits, Length
+from llm_watchdog.core.pace import FACTOR, PATIENCE_MAX, pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llm_watchdog.api.policy import WatchdogPolicy
     from llm_watchdog.api.thresholds import StalledStreamPolicy
     from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.findings import Verdict
@@ -37,7 +40,7 @@ DEVIATIONS: Final = 5.61
 DEVIATION_MIN: Final = 0.1
 """Variance floor, on the logarithm: about 10 % of the time itself."""
 GROWTH_MAX: Final = 4.0
-"""How far a deadline may grow beyond what is configured: an illness that creeps up must not be waited for for ever."""
+"""How far a deadline may grow beyond its floor: an illness that creeps up must not be waited for for ever."""
 KEYS_MAX: Final = 40
 """Shapes times levels of load."""
 ENGINE: Final = "engine"
@@ -68,18 +71,36 @@ def deadlines(window: Window, policy: StalledStreamPolicy, shape: str, others: i
     )
     if not policy.learn:
         return fixed
-    habits = window.habits
-    alone = growth(habits.first_token.get(_key(shape, 0)), fixed.first_token)
-    gap = growth(habits.gap.get(_key(shape, 0)), fixed.token_gap)
+    habits, nature = window.habits, pace(window.paces, shape)
+    alone = _times(habits.first_token.get(_key(shape, 0)), fixed.first_token, nature.first_token)
+    gap = _times(habits.gap.get(_key(shape, 0)), fixed.token_gap, nature.gap)
     beside = growth(habits.first_token.get(_key(shape, others)), fixed.busy)
     busy = max(beside, growth(habits.first_token.get(ENGINE), fixed.busy))
+    restart = fixed.restart * max(alone, gap)
     return Deadlines(
         first_token=fixed.first_token * alone,
         token_gap=fixed.token_gap * gap,
-        restart=fixed.restart * max(alone, gap),
-        busy=fixed.busy * busy,
-        busy_restart=fixed.busy_restart * busy,
+        restart=restart,
+        busy=max(fixed.busy * busy, fixed.first_token * alone),
+        busy_restart=max(fixed.busy_restart * busy, restart),
     )
+
+
+def _times(habit: Habit | None, floor: float, by_nature: float) -> float:
+    """How many times longer than the floor: what is learned may grow from what the model needs by nature."""
+    natural = max(floor, FACTOR * by_nature)
+    return growth(habit, natural) * natural / floor if floor > 0 else 1.0
+
+
+def patience(window: Window, policy: WatchdogPolicy, shape: str) -> float:
+    """Seconds after which a canary of that shape is given up. Longer than its deadline, which needs two of them."""
+    timeout, stalled = policy.canary.timeout, policy.detectors.stalled_stream
+    if not window.answered:
+        silent = sum(canary.outcome is CanaryOutcome.NO_FIRST_TOKEN for canary in window.canaries)
+        return max(timeout, min(timeout * 2.0 ** min(silent, 16), PATIENCE_MAX))
+    limits = deadlines(window, stalled, shape, 0)
+    longer = (limits.first_token / stalled.first_token_deadline, limits.token_gap / stalled.token_gap_deadline)
+    return timeout * max(1.0, *longer)
 
 
 def growth(habit: Habit | None, floor: float) -> float:

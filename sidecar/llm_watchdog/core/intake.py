@@ -25,6 +25,7 @@ from llm_watchdog.core.observations import (
     StateObservation,
     StatusObservation,
 )
+from llm_watchdog.core.pace import paced
 from llm_watchdog.core.progress import foreign_progress, has_progressed
 from llm_watchdog.core.spells import after_page, after_traffic
 from llm_watchdog.core.window import BEAT_GAP_SECONDS, Span, Window
@@ -99,7 +100,13 @@ def _passed(window: Window, canary: CanaryObservation) -> Window:
     shapes = window.warm_shapes if len(window.warm_shapes) >= SHAPES_MAX else window.warm_shapes | {canary.shape}
     before = window.last_passed_at
     at = canary.started_at if before is None else max(before, canary.started_at)
-    return replace(window, warm_shapes=shapes, last_passed_at=at, lengths=measured(window.lengths, canary))
+    return replace(
+        window,
+        warm_shapes=shapes,
+        last_passed_at=at,
+        lengths=measured(window.lengths, canary),
+        paces=paced(window.paces, canary),
+    )
 
 
 def _is_unavailable(window: Window, canary: CanaryObservation) -> bool:

@@ -20,6 +20,7 @@ from llm_watchdog.core.observations import (
     StateObservation,
     StatusObservation,
 )
+from llm_watchdog.core.pace import Pace
 from llm_watchdog.core.spells import NONE_YET, Spells
 
 BEAT_GAP_SECONDS: Final = 1.5
@@ -96,6 +97,8 @@ class Window:
     habits: Habits = field(default_factory=Habits)
     lengths: Mapping[str, Length] = field(default_factory=dict)
     """How long the first answers of each shape were."""
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    """And how quick."""
 
     @property
     def asleep(self) -> bool:

@@ -14,6 +14,8 @@ from llm_watchdog.engines.negotiation import LEAST_TOKENS, Manner, next_manner
 from llm_watchdog.probes.canary import CanaryOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_watchdog.api.policy import CanaryPolicy, EngineTarget
     from llm_watchdog.engines.dialect import Dialect
     from llm_watchdog.probes.engine_client import EngineClient
@@ -58,7 +60,11 @@ class Wording:
 class Questions:
     """Makes the orders of canaries."""
 
-    def __init__(self, client: EngineClient, dialect: Dialect, pod: str) -> None:
+    def __init__(
+        self, client: EngineClient, dialect: Dialect, pod: str, patience: Callable[[str], float] | None = None
+    ) -> None:
+        self._patience = patience
+        """Seconds for a shape; None: what is configured."""
         self._client = client
         self._dialect = dialect
         # A later process must not reuse the ids of requests that may still hang in the engine.
@@ -94,12 +100,14 @@ class Questions:
             raise NothingToAskError("this engine has no standard route: name it in spec.engine.path and textField")
         model = target.model or await self._served_model()
         max_tokens, request_id = self._manner.tokens(policy.max_tokens), self.next_id()
+        shape = _label(self._manner.shape, max_tokens)
         return CanaryOrder(
             id=request_id,
-            shape=_label(self._manner.shape, max_tokens),
+            shape=shape,
             call=self.put(Ask(prompt=PROMPT, request_id=request_id, max_tokens=max_tokens, model=model)),
-            timeout=policy.timeout,
+            timeout=self._seconds(shape, policy),
             max_tokens=max_tokens,
+            patient=True,
         )
 
     async def check(self, target: EngineTarget, policy: CanaryPolicy, wording: Wording) -> CanaryOrder:
@@ -117,15 +125,19 @@ class Questions:
             free_stop=wording.free_stop,
         )
         size = "long" if len(wording.prompt) >= LONG_CHARACTERS else "check"
+        shape = f"{self.shape}/{size}{'/logprobs' if wording.logprobs else ''}"
         return CanaryOrder(
             id=request_id,
-            shape=f"{self.shape}/{size}{'/logprobs' if wording.logprobs else ''}",
+            shape=shape,
             call=self.put(ask),
-            timeout=policy.timeout,
+            timeout=self._seconds(shape, policy),
             max_tokens=max_tokens,
             patient=True,
             drop_after=wording.drop_after,
         )
+
+    def _seconds(self, shape: str, policy: CanaryPolicy) -> float:
+        return policy.timeout if self._patience is None else self._patience(shape)
 
     @property
     def shape(self) -> str:

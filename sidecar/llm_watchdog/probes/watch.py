@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
-from llm_watchdog.core.deadlines import learn
+from llm_watchdog.core.deadlines import learn, patience
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
 from llm_watchdog.core.residence import may_be_called, may_not_be_asked, why_no_canary
@@ -103,7 +103,9 @@ class Watcher:
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._permission = Permission(self._endpoints, self._dialect, clock)
-        self._questions = Questions(self._client, self._dialect, pod)
+        self._questions = Questions(
+            self._client, self._dialect, pod, lambda shape: patience(self.window, self.policy.watchdog, shape)
+        )
         self._checker = Checker(
             self,
             client=self._client,

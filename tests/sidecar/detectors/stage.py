@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Content, Flaw
+from llm_watchdog.core.deadlines import patience
 from llm_watchdog.core.observations import (
     AnswerKind,
     MetricsObservation,
@@ -128,7 +129,7 @@ class Stage(Simulation):
         return replace(seen, tokens=len(text), finish=finish, content=Content(text=text))
 
     def _timed(self, canary: CanaryObservation) -> CanaryObservation:
-        if self.now - canary.started_at < self.policy.canary.timeout:
+        if self.now - canary.started_at < patience(self.window, self.policy, canary.shape):
             return canary
         return replace(canary, outcome=CanaryOutcome.NO_FIRST_TOKEN, finished_at=self.now, http_status=200)
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_watchdog.api.policy import WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.api.thresholds import StalledStreamPolicy
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
-from llm_watchdog.core.deadlines import GROWTH_MAX, SAMPLES_MIN, deadlines, growth, learn, usual
+from llm_watchdog.core.deadlines import GROWTH_MAX, SAMPLES_MIN, deadlines, growth, learn, patience, usual
 from llm_watchdog.core.findings import Finding, Verdict
 from llm_watchdog.core.habits import Habit
 from llm_watchdog.core.intake import observe, observe_all
@@ -34,6 +35,35 @@ def answered(at: float, seconds: float, *, gap: float = 0.01) -> CanaryObservati
         tokens=4,
         outcome=CanaryOutcome.SUCCEEDED,
     )
+
+
+def test_a_first_answer_that_compiles_is_not_how_slow_the_model_is() -> None:
+    window = observe_all(Window(), (answered(0.0, 70.0), answered(80.0, 0.1)))
+    assert deadlines(window, POLICY, SHAPE, 0).first_token == POLICY.first_token_deadline
+
+
+def test_a_slow_decay_does_not_become_the_nature_of_the_model() -> None:
+    window = observe_all(Window(), [answered(20.0 * n, 0.1 * 1.3**n) for n in range(20)])
+    assert deadlines(window, POLICY, SHAPE, 0).first_token == POLICY.first_token_deadline
+
+
+def test_the_nature_of_a_shape_that_was_not_asked_yet_is_that_of_the_slowest() -> None:
+    window = observe_all(Window(), [answered(100.0 * n, 25.0) for n in range(3)])
+    assert deadlines(window, POLICY, "completions/check", 0).first_token == 50.0
+    fixed = replace(POLICY, learn=False)
+    assert deadlines(window, fixed, "completions/check", 0).first_token == POLICY.first_token_deadline
+
+
+def test_a_canary_is_waited_for_longer_each_time_until_one_is_answered() -> None:
+    policy, waits, window = WatchdogPolicy(), [], Window()
+    for number in range(6):
+        waits.append(patience(window, policy, SHAPE))
+        silent = CanaryObservation(
+            id=str(number), shape=SHAPE, started_at=200.0 * number, outcome=CanaryOutcome.NO_FIRST_TOKEN
+        )
+        window = observe(window, replace(silent, finished_at=silent.started_at + waits[-1]))
+    assert waits == [10, 20, 40, 80, 120, 120]
+    assert patience(observe(window, answered(2000.0, 0.1)), policy, SHAPE) == 10
 
 
 def well(at: float) -> Verdict:
@@ -77,12 +107,13 @@ def test_floors_and_growth() -> None:
     assert 4.0 < grown.token_gap < 20.0
     assert grown.restart / fixed.restart == pytest.approx(grown.first_token / fixed.first_token)
     assert deadlines(slow, replace(POLICY, learn=False), SHAPE, 0) == fixed
-    assert deadlines(slow, POLICY, "chat/4", 0) == fixed, "another shape is another matter"
 
 
 def test_another_load_is_learned_apart() -> None:
-    alone = deadlines(lived(40, 8.0), POLICY, SHAPE, 20)
-    assert (alone.busy, alone.busy_restart) == (POLICY.busy_deadline, POLICY.busy_restart_deadline)
+    quick = deadlines(lived(40, 2.0), POLICY, SHAPE, 20)
+    assert (quick.busy, quick.busy_restart) == (POLICY.busy_deadline, POLICY.busy_restart_deadline)
+    slow = deadlines(lived(40, 8.0), POLICY, SHAPE, 20)
+    assert (slow.busy, slow.busy_restart) == (slow.first_token, POLICY.busy_restart_deadline), "not quicker than alone"
 
 
 def test_a_canary_that_began_in_a_sick_period_is_passed_over() -> None:

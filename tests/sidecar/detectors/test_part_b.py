@@ -74,6 +74,9 @@ PART_B = {
         silent=between(BEGIN, BEGIN + 60), clients=[Client(at=BEGIN - 1, request_bytes=400_000, first_token_after=1e9)]
     ),
     "F18 a slow local server": Odd(first_token=lambda _now: 4.5),
+    "F18 slower than the default time-out": Odd(first_token=lambda _now: 12.0),
+    "F18 a model on a small machine": Odd(first_token=lambda _now: 25.0),
+    "F18 tokens that come one by one": Odd(seconds_per_token=7.0),
     "F19 a restore that takes its time": Odd(
         silent=between(BEGIN, BEGIN + 300), listener=lambda now: 7 if now < BEGIN else 8
     ),
