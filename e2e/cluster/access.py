@@ -8,6 +8,7 @@ from pathlib import Path
 from e2e.cluster.progress import ClusterError
 
 KUBECTL_SECONDS = 120
+"""Longer than any single call should take. What takes longer is polled for, not waited for inside one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,21 @@ class ApiAccess:
         return made.stdout.strip()
 
     def _run(self, args: tuple[str, ...], text: str | None, *, check: bool) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            (str(self.kubectl_program), "--cache-dir", str(self.kubectl_cache), *args),
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=KUBECTL_SECONDS,
-            check=False,
-            env={name: value for name, value in os.environ.items() if name != "KUBECONFIG"},
-        )
+        try:
+            done = subprocess.run(
+                (str(self.kubectl_program), "--cache-dir", str(self.kubectl_cache), *args),
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=KUBECTL_SECONDS,
+                check=False,
+                env={name: value for name, value in os.environ.items() if name != "KUBECONFIG"},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(
+                f"kubectl {' '.join(args)} did not end within {KUBECTL_SECONDS} s: the API server does not answer, "
+                "or what it waits for takes longer and is to be polled for."
+            ) from error
         if check and done.returncode != 0:
             raise ClusterError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
         return done

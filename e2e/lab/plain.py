@@ -5,14 +5,20 @@ Source of the numbers: KServe's default vLLM runtime, liveness `/health` every 1
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-NAME = "plain"
+from e2e.lab.access import Access, apply, items, run, wait_for
+from e2e.lab.timeline import condition
+
+GONE_SECONDS = 60
 
 
-def manifests(namespace: str, template: dict[str, Any], *, port: int, replicas: int = 1) -> list[dict[str, Any]]:
+def manifests(
+    namespace: str, name: str, template: dict[str, Any], *, port: int, replicas: int = 1
+) -> list[dict[str, Any]]:
     """Deployment and Service around the engine container of a worker's template."""
-    labels = {"app.kubernetes.io/name": NAME}
+    labels = {"app.kubernetes.io/name": name}
     spec = {**template["spec"], "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 5}
     health = {"httpGet": {"path": "/health", "port": port}}
     engine = {
@@ -25,13 +31,46 @@ def manifests(namespace: str, template: dict[str, Any], *, port: int, replicas: 
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": NAME, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod},
     }
     service = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": NAME, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"selector": labels, "ports": [{"name": "http", "port": port, "targetPort": port}]},
     }
     return [deployment, service]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """One such Deployment of one replica, with its Service."""
+
+    access: Access
+    namespace: str
+    name: str
+
+    @classmethod
+    def start(cls, access: Access, namespace: str, name: str, template: dict[str, Any], *, port: int) -> Plain:
+        """Applied; the engine may take its time."""
+        apply(access, *manifests(namespace, name, template, port=port))
+        return cls(access, namespace, name)
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Those on their way out too."""
+        return items(self.access, "-n", self.namespace, "pods", "-l", f"app.kubernetes.io/name={self.name}")
+
+    def wait_ready(self, timeout: float) -> str:
+        """The pod's name, once it is Ready."""
+
+        def ready() -> str | None:
+            states = {pod["metadata"]["name"]: condition(pod, "Ready") for pod in self.pods()}
+            return next((name for name, state in states.items() if state and state["status"] == "True"), None)
+
+        return wait_for(f"the pod of {self.name} to be Ready", ready, timeout=timeout, every=1)
+
+    def delete(self) -> None:
+        """Returns when its memory is free again."""
+        run(self.access, "-n", self.namespace, "delete", "deployment,service", self.name)
+        wait_for(f"the pod of {self.name} to be gone", lambda: not self.pods(), timeout=GONE_SECONDS)

@@ -14,6 +14,7 @@ from filelock import FileLock
 from e2e.lab.access import apply, run
 from e2e.lab.install import install
 from e2e.lab.manifests import fault_engine_worker
+from e2e.lab.plain import Plain
 from e2e.lab.story import Story
 from e2e.lab.timeline import Timeline, timeline
 from e2e.lab.watching import Seen, Watch
@@ -62,6 +63,23 @@ def make_worker(installed: Cluster) -> Iterator[WorkerFactory]:
     for worker in made:
         worker.delete()
         run(installed, "-n", NAMESPACE, "delete", "llmincidents", "-l", f"llmworker.dev/worker={worker.name}")
+
+
+PlainFactory = Callable[..., Plain]
+
+
+@pytest.fixture
+def make_plain(installed: Cluster) -> Iterator[PlainFactory]:
+    """`make_plain(name, pod)`: a plain Deployment of the engine in a pod's spec, not awaited; gone after the test."""
+    made: list[Plain] = []
+
+    def make(name: str, pod: dict[str, Any]) -> Plain:
+        made.append(Plain.start(installed, NAMESPACE, name, {"spec": pod}, port=8000))
+        return made[-1]
+
+    yield make
+    for plain in made:
+        plain.delete()
 
 
 @dataclass

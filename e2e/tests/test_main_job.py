@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.lab.access import apply, items, run, wait_for
+from e2e.lab.access import wait_for
 from e2e.lab.access_logs import AccessLog
 from e2e.lab.engines import ENGINES
 from e2e.lab.manifests import fault_engine_container
-from e2e.lab.plain import NAME as PLAIN
-from e2e.lab.plain import manifests as plain_manifests
 from e2e.lab.processes import find, signal
 from e2e.lab.timeline import condition, engine_id, in_rotation
 from e2e.lab.traffic import Load, Traffic, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from e2e.lab.access import Access
-    from e2e.tests.conftest import Scene, WorkerFactory
+    from e2e.lab.plain import Plain
+    from e2e.tests.conftest import PlainFactory, Scene, WorkerFactory
 
 pytestmark = pytest.mark.cluster
 
@@ -32,14 +29,15 @@ RECOVERY_SECONDS = 300
 """Where a user's request was in flight when it hung, a restart waits for what a kernel compile may take."""
 
 
+PLAIN_START_SECONDS = 90
+
+
 @pytest.fixture
-def plain(installed: Access) -> Iterator[str]:
-    """The rival: the same engine behind the probes of KServe; yields its pod's name."""
-    objects = plain_manifests(NAMESPACE, {"spec": {"containers": [fault_engine_container()]}}, port=8000)
-    apply(installed, *objects)
-    run(installed, "-n", NAMESPACE, "rollout", "status", f"deployment/{PLAIN}", "--timeout=90s")
-    yield items(installed, "-n", NAMESPACE, "pods", "-l", f"app.kubernetes.io/name={PLAIN}")[0]["metadata"]["name"]
-    run(installed, "-n", NAMESPACE, "delete", "deployment,service", PLAIN)
+def plain(make_plain: PlainFactory) -> Plain:
+    """The rival: the same engine behind the probes of KServe, Ready."""
+    made = make_plain("plain", {"containers": [fault_engine_container()]})
+    made.wait_ready(PLAIN_START_SECONDS)
+    return made
 
 
 def stop_core(access: Access, pod: str) -> None:
@@ -49,22 +47,22 @@ def stop_core(access: Access, pod: str) -> None:
 
 
 def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment_stays_ready(
-    installed: Access, make_worker: WorkerFactory, scene: Scene, plain: str
+    installed: Access, make_worker: WorkerFactory, scene: Scene, plain: Plain
 ) -> None:
     worker = make_worker("hang")
     load = Load(parallel=1, every=1.5, seconds=75, timeout=4)
     ours = Traffic.start(worker, "users", ENGINE, load)
-    theirs = Traffic.start(worker, "users-of-plain", ENGINE, load, service=PLAIN)
+    theirs = Traffic.start(worker, "users-of-plain", ENGINE, load, service=plain.name)
     wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
     victim, healthy = (pod["metadata"]["name"] for pod in worker.pods())
-    before = engine_id(worker.pod(victim))
+    rival, before = plain.wait_ready(0), engine_id(worker.pod(victim))
 
     with ExitStack() as stack:
         logs = {pod: stack.enter_context(AccessLog(installed, NAMESPACE, pod)) for pod in (victim, healthy)}
         wait_for("users at both replicas", lambda: all(log.completions(ours.pod) for log in logs.values()), timeout=30)
         scene.mark()
         stop_core(installed, victim)
-        stop_core(installed, plain)
+        stop_core(installed, rival)
         incident = worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
         worker.wait_in_rotation(2)
         reports, plain_reports = ours.wait(90), theirs.wait(90)
@@ -72,7 +70,7 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
 
     times = scene.times(victim)
     print("ours:", times.row(), f"{failed(reports)} of {len(reports)} requests failed")
-    print("plain:", scene.times(plain).row(), f"{failed(plain_reports)} of {len(plain_reports)} requests failed")
+    print("plain:", scene.times(rival).row(), f"{failed(plain_reports)} of {len(plain_reports)} requests failed")
     assert times.out_of_rotation is not None
     assert times.recovered is not None
     assert engine_id(worker.pod(victim)) != before, "the engine container was not started anew"
@@ -84,11 +82,11 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
     assert [step["step"] for step in incident["status"]["steps"]][-1] == "Restart"
     assert not [i for i in worker.incidents() if i["spec"]["podRef"]["name"] == healthy], "the healthy one was accused"
 
-    rival = worker.pod(plain)
-    ready = condition(rival, "Ready")
+    still = worker.pod(rival)
+    ready = condition(still, "Ready")
     assert ready is not None
     assert ready["status"] == "True", "the plain pod left the Service: the comparison says nothing"
-    assert rival["status"]["containerStatuses"][0]["restartCount"] == 0
+    assert still["status"]["containerStatuses"][0]["restartCount"] == 0
     cut_off = scene.story.zero + times.out_of_rotation
     late = [r for r in reports if r["start"] > cut_off + 1]
     assert late, "no request was made after the cut"

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.lab.access import apply, items, run, wait_for
+from e2e.lab.access import apply, wait_for
 from e2e.lab.access_logs import AccessLog
 from e2e.lab.engines import ENGINES
 from e2e.lab.install import load_images
 from e2e.lab.manifests import vllm_container, vllm_worker
-from e2e.lab.plain import NAME as PLAIN
-from e2e.lab.plain import manifests as plain_manifests
 from e2e.lab.processes import find, signal
 from e2e.lab.timeline import condition, engine_id, in_rotation
 from e2e.lab.traffic import Load, Traffic, failed
@@ -29,7 +27,8 @@ from e2e.lab.workers import Worker
 if TYPE_CHECKING:
     from e2e.cluster.source import Cluster
     from e2e.lab.access import Access
-    from e2e.tests.conftest import Scene
+    from e2e.lab.plain import Plain
+    from e2e.tests.conftest import PlainFactory, Scene
 
 pytestmark = [pytest.mark.cluster, pytest.mark.vllm, pytest.mark.alone]
 
@@ -59,18 +58,12 @@ def real(vllm_ready: Access) -> Iterator[Worker]:
     worker.delete()
 
 
-@pytest.fixture(scope="module")
-def plain(vllm_ready: Access) -> Iterator[Worker]:
-    """The same image behind the probes of KServe."""
-    template = {"spec": {"containers": [vllm_container()], "volumes": VOLUMES}}
-    apply(vllm_ready, *plain_manifests(NAMESPACE, template, port=8000))
-    run(vllm_ready, "-n", NAMESPACE, "rollout", "status", f"deployment/{PLAIN}", "--timeout=300s")
-    yield Worker(vllm_ready, NAMESPACE, PLAIN)
-    run(vllm_ready, "-n", NAMESPACE, "delete", "deployment,service", PLAIN)
-
-
-def plain_pod(access: Access) -> str:
-    return str(items(access, "-n", NAMESPACE, "pods", "-l", f"app.kubernetes.io/name={PLAIN}")[0]["metadata"]["name"])
+@pytest.fixture
+def plain(vllm_ready: Access, make_plain: PlainFactory) -> Plain:
+    """The same image behind the probes of KServe, Ready."""
+    made = make_plain("plain", {"containers": [vllm_container()], "volumes": VOLUMES})
+    made.wait_ready(ENGINE.start_seconds)
+    return made
 
 
 def closed_after(worker: Worker, known: int) -> dict[str, object]:
@@ -81,14 +74,14 @@ def closed_after(worker: Worker, known: int) -> dict[str, object]:
     return incident
 
 
-def test_a_hang_of_the_real_engine_beside_the_plain_deployment(real: Worker, plain: Worker, scene: Scene) -> None:
+def test_a_hang_of_the_real_engine_beside_the_plain_deployment(real: Worker, plain: Plain, scene: Scene) -> None:
     access = real.access
     load = Load(parallel=1, every=2.0, seconds=100, timeout=10)
     ours = Traffic.start(real, "users", ENGINE, load)
-    theirs = Traffic.start(real, "users-of-plain", ENGINE, load, service=PLAIN)
+    theirs = Traffic.start(real, "users-of-plain", ENGINE, load, service=plain.name)
     wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
     victim, healthy = (pod["metadata"]["name"] for pod in real.pods())
-    rival = plain_pod(access)
+    rival = plain.wait_ready(0)
     before, known = engine_id(real.pod(victim)), len(real.incidents())
 
     with ExitStack() as stack:
