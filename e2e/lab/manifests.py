@@ -56,14 +56,14 @@ def vllm_container(env: dict[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def _worker(name: str, namespace: str, pod: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+def _worker(name: str, namespace: str, template: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.WORKER_KIND,
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "engine": {"type": "vllm", "port": 8000, "model": "tiny"},
-            "template": {"spec": pod},
+            "template": template,
             **spec,
         },
     }
@@ -72,7 +72,8 @@ def _worker(name: str, namespace: str, pod: dict[str, Any], spec: dict[str, Any]
 def vllm_worker(name: str, namespace: str, *, replicas: int = 2, env: dict[str, str] | None = None) -> dict[str, Any]:
     """An LLMWorker of real vLLMs."""
     volumes, _ = vllm_volumes()
-    return _worker(name, namespace, {"containers": [vllm_container(env)], "volumes": volumes}, {"replicas": replicas})
+    pod = {"containers": [vllm_container(env)], "volumes": volumes}
+    return _worker(name, namespace, {"spec": pod}, {"replicas": replicas})
 
 
 def fault_engine_worker(
@@ -83,7 +84,11 @@ def fault_engine_worker(
     args: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
     watchdog: dict[str, Any] | None = None,
+    annotations: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """An LLMWorker of fault engines."""
-    pod = {"containers": [fault_engine_container(args, env)]}
-    return _worker(name, namespace, pod, {"replicas": replicas, "watchdog": watchdog or {}})
+    """An LLMWorker of fault engines. The annotations are those of its pods."""
+    template = {
+        "metadata": {"annotations": annotations or {}},
+        "spec": {"containers": [fault_engine_container(args, env)]},
+    }
+    return _worker(name, namespace, template, {"replicas": replicas, "watchdog": watchdog or {}})

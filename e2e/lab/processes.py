@@ -29,6 +29,11 @@ def signal(access: Access, namespace: str, pod: str, name: str, pids: list[int])
     _shell(access, namespace, pod, f"kill -{name} {' '.join(map(str, pids))}")
 
 
+def hang(access: Access, namespace: str, pod: str) -> None:
+    """Stop the process that makes the tokens; `/health` stays 200."""
+    signal(access, namespace, pod, "STOP", find(access, namespace, pod, "EngineCore"))
+
+
 def _shell(access: Access, namespace: str, pod: str, script: str) -> str:
     command = ("-n", namespace, "exec", pod, "-c", names.ENGINE_CONTAINER, "--", "sh", "-c", script)
     return run(access, *command)

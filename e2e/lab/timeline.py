@@ -62,6 +62,16 @@ def engine_id(pod: dict[str, Any]) -> str | None:
     return status.get("containerID") if "running" in status.get("state", {}) else None
 
 
+def restarts(pod: dict[str, Any]) -> int:
+    """How often the engine container was started anew."""
+    return int(engine_status(pod)["restartCount"])
+
+
+def states_of(pod_name: str, since: float, pods: Iterable[Seen]) -> list[dict[str, Any]]:
+    """Every state of one pod that was seen after `since` (wall clock)."""
+    return [seen.object for seen in pods if seen.at > since and seen.object["metadata"]["name"] == pod_name]
+
+
 def _restarted(pod_name: str, fault_at: float, pods: Iterable[Seen]) -> float | None:
     before = None
     for seen in pods:

@@ -38,6 +38,11 @@ class Worker:
     def pod(self, name: str) -> dict[str, Any]:
         return get(self.access, "-n", self.namespace, "pod", name) or {}
 
+    def only_pod(self) -> str:
+        """The name of the one replica."""
+        (pod,) = self.pods()
+        return str(pod["metadata"]["name"])
+
     def incidents(self) -> list[dict[str, Any]]:
         """All records of this worker, oldest first."""
         selector = f"--field-selector=spec.workerRef.name={self.name}"

@@ -1,7 +1,8 @@
 """For tests only: the process kills itself, once, at a named point in the life of an incident.
 
 `LLM_WATCHDOG_CRASH_AT=journalled:Claimed` dies right after the case was journalled in that stage; `decided:<stage>`
-right before. A marker in the journal's directory keeps it from happening twice. Never set it in production.
+right before. A marker in the journal's directory names the point and keeps it from happening twice. Never set it in
+production.
 """
 
 from __future__ import annotations
@@ -28,5 +29,5 @@ class CrashPoints:
         """Die here, if this is the point and it has not happened before."""
         if point != self._at or self._marker.exists():
             return
-        self._marker.touch()
+        self._marker.write_text(point, encoding="ascii")
         os.kill(os.getpid(), signal.SIGKILL)

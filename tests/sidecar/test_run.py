@@ -116,7 +116,7 @@ def test_a_hang_ends_the_container_with_88_once_and_the_next_one_proves_the_engi
         os.kill(core, signal.SIGSTOP)
         until("out of rotation", lambda: not pod.serves())
         assert watchdog.wait(timeout=60) == names.RESTART_EXIT_CODE
-        assert (tmp_path / MARKER).exists()
+        assert (tmp_path / MARKER).read_text() == "journalled:Ordered"
         engine.kill()
         os.kill(core, signal.SIGKILL)
         engine.wait()
