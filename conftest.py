@@ -1,3 +1,3 @@
 """Fixtures and options that every folder's tests may use."""
 
-pytest_plugins = ["e2e.fixtures"]
+pytest_plugins = ["e2e.fixtures", "e2e.lab.comparison"]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 PATH = "/v1/completions"
 ENDED = '"finished"'
+PROPAGATION_SECONDS = 1.0
+"""After the endpoints have changed, new connections may go the old way for this long: kube-proxy rewrites a node's
+rules at most once per second (`minSyncPeriod`), whoever asked for the change."""
 
 
 class AccessLog:
@@ -33,7 +36,14 @@ class AccessLog:
 
     def completions(self, client: str) -> list[float]:
         """Wall-clock seconds at which the engine, or its successor in the pod, took completions of the pod `client`."""
-        address = get(self._access, "-n", self._namespace, "pod", client)["status"]["podIP"]
+        return self.completions_from(get(self._access, "-n", self._namespace, "pod", client)["status"]["podIP"])
+
+    def canaries(self) -> list[float]:
+        """The same of the watchdog in the pod."""
+        return self.completions_from("127.0.0.1")
+
+    def completions_from(self, address: str) -> list[float]:
+        """The same by the client's address."""
         self._followed.seek(0)
         lines = {*self._followed.read().splitlines(), *self._access.kubectl(*self._command).stdout.splitlines()}
         # The fault engine also logs the end of a request, which comes later where the client had to give up.

@@ -39,16 +39,21 @@ def fault_engine_container(args: tuple[str, ...] = (), env: dict[str, str] | Non
     }
 
 
-def vllm_container(env: dict[str, str] | None = None) -> dict[str, Any]:
-    """The real vLLM on a CPU, with a tiny model."""
-    _, mounts = vllm_volumes()
+def vllm_pod(env: dict[str, str] | None = None, *, start_delay: int = 0) -> dict[str, Any]:
+    """The real vLLM on a CPU, with a tiny model. It begins to start `start_delay` seconds after its container."""
+    volumes, mounts = vllm_volumes()
+    return {"containers": [_vllm_container(env or {}, mounts, start_delay)], "volumes": volumes}
+
+
+def _vllm_container(env: dict[str, str], mounts: list[dict[str, Any]], start_delay: int) -> dict[str, Any]:
+    delayed = ("sh", "-c", f'sleep {start_delay}; exec "$@"', "--") if start_delay else ()
     return {
         "name": names.ENGINE_CONTAINER,
         "image": VLLM_IMAGE,
         "imagePullPolicy": "IfNotPresent",
-        "command": [*INIT, "vllm", "serve"],
+        "command": [*INIT, *delayed, "vllm", "serve"],
         "args": vllm_arguments(),
-        "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
+        "env": [{"name": key, "value": value} for key, value in env.items()],
         "ports": [{"name": "http", "containerPort": 8000}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 2, "timeoutSeconds": 5},
         "securityContext": RESTRICTED,
@@ -69,11 +74,9 @@ def _worker(name: str, namespace: str, template: dict[str, Any], spec: dict[str,
     }
 
 
-def vllm_worker(name: str, namespace: str, *, replicas: int = 2, env: dict[str, str] | None = None) -> dict[str, Any]:
+def vllm_worker(name: str, namespace: str, pod: dict[str, Any] | None = None, *, replicas: int = 2) -> dict[str, Any]:
     """An LLMWorker of real vLLMs."""
-    volumes, _ = vllm_volumes()
-    pod = {"containers": [vllm_container(env)], "volumes": volumes}
-    return _worker(name, namespace, {"spec": pod}, {"replicas": replicas})
+    return _worker(name, namespace, {"spec": pod or vllm_pod()}, {"replicas": replicas})
 
 
 def fault_engine_worker(

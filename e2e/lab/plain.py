@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.lab.access import Access, apply, items, run, wait_for
-from e2e.lab.timeline import condition
+from e2e.lab.timeline import Timeline, condition
 
 GONE_SECONDS = 60
+LIVENESS_PERIOD, LIVENESS_FAILURES, LIVENESS_TIMEOUT = 10, 10, 5
+PROBES_SECONDS = LIVENESS_PERIOD * (LIVENESS_FAILURES + 1) + LIVENESS_TIMEOUT
+"""After the fault, at most, these probes have started the container anew, or they do not see the fault."""
 
 
 def manifests(
@@ -23,7 +26,12 @@ def manifests(
     health = {"httpGet": {"path": "/health", "port": port}}
     engine = {
         **template["spec"]["containers"][0],
-        "livenessProbe": {**health, "periodSeconds": 10, "failureThreshold": 10, "timeoutSeconds": 5},
+        "livenessProbe": {
+            **health,
+            "periodSeconds": LIVENESS_PERIOD,
+            "failureThreshold": LIVENESS_FAILURES,
+            "timeoutSeconds": LIVENESS_TIMEOUT,
+        },
         "readinessProbe": {**health, "periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 1},
         "startupProbe": {**health, "periodSeconds": 2, "failureThreshold": 300, "timeoutSeconds": 2},
     }
@@ -41,6 +49,12 @@ def manifests(
         "spec": {"selector": labels, "ports": [{"name": "http", "port": port, "targetPort": port}]},
     }
     return [deployment, service]
+
+
+def is_settled(times: Timeline, elapsed: float, start_seconds: float) -> bool:
+    """Whether waiting on would show nothing new, `elapsed` seconds after the fault. `start_seconds` is the engine's."""
+    acted = times.out_of_rotation is not None or times.restarted is not None
+    return times.recovered is not None or elapsed > PROBES_SECONDS + (start_seconds if acted else 0)
 
 
 @dataclass(frozen=True, slots=True)

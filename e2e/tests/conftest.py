@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from e2e.lab.access import apply, run
-from e2e.lab.install import install
+from e2e.lab.access import apply, run, wait_for
+from e2e.lab.comparison import PROPERTY, Side, row
+from e2e.lab.engines import ENGINES
+from e2e.lab.install import install, load_images
 from e2e.lab.manifests import fault_engine_worker
-from e2e.lab.plain import Plain
+from e2e.lab.plain import PROBES_SECONDS, Plain, is_settled
 from e2e.lab.story import Story
 from e2e.lab.timeline import Timeline, timeline
 from e2e.lab.watching import Seen, Watch
@@ -41,6 +43,15 @@ def installed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, testru
             apply(cluster, RESTRICTED_NAMESPACE)
             done.touch()
     return cluster
+
+
+@pytest.fixture(scope="session")
+def vllm_ready(installed: Cluster) -> Cluster:
+    """The real vLLM's image, and the volume with its files."""
+    engine = ENGINES["vllm"]
+    load_images(installed, engine.images, print)
+    engine.prepare(installed, NAMESPACE, print)
+    return installed
 
 
 WorkerFactory = Callable[..., Worker]
@@ -98,6 +109,27 @@ class Scene:
 
     def times(self, pod: str) -> Timeline:
         return timeline(pod, self.story.zero, self.pods.seen, self.slices.seen)
+
+    def side(self, pod: str, reports: list[dict[str, Any]] | None = None) -> Side:
+        """What became of this pod until now, and of its users' requests."""
+        return Side(times=self.times(pod), watched=time.time() - self.story.zero, reports=reports)
+
+    def wait_settled(self, rival: str, start_seconds: float) -> None:
+        """Until the plain Deployment's probes have had their say on this pod of it."""
+
+        def settled() -> bool:
+            return is_settled(self.times(rival), time.time() - self.story.zero, start_seconds)
+
+        wait_for("the plain Deployment's probes", settled, timeout=PROBES_SECONDS + start_seconds + 10, every=1)
+
+
+Compare = Callable[[str, Side, Side], None]
+
+
+@pytest.fixture
+def compare(record_property: Callable[[str, object], None]) -> Compare:
+    """`compare(case, ours, plain)`: one row of the table at the end of the run."""
+    return lambda case, ours, plain: record_property(PROPERTY, row(case, ours, plain))
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from e2e.lab.access import wait_for
-from e2e.lab.access_logs import AccessLog
+from e2e.lab.access_logs import PROPAGATION_SECONDS, AccessLog
 from e2e.lab.engines import ENGINES
 from e2e.lab.manifests import fault_engine_container
+from e2e.lab.plain import PROBES_SECONDS
 from e2e.lab.processes import find, signal
 from e2e.lab.timeline import condition, engine_id, in_rotation
 from e2e.lab.traffic import Load, Traffic, failed
@@ -19,7 +21,7 @@ from e2e.lab.traffic import Load, Traffic, failed
 if TYPE_CHECKING:
     from e2e.lab.access import Access
     from e2e.lab.plain import Plain
-    from e2e.tests.conftest import PlainFactory, Scene, WorkerFactory
+    from e2e.tests.conftest import Compare, PlainFactory, Scene, WorkerFactory
 
 pytestmark = pytest.mark.cluster
 
@@ -47,12 +49,13 @@ def stop_core(access: Access, pod: str) -> None:
 
 
 def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment_stays_ready(
-    installed: Access, make_worker: WorkerFactory, scene: Scene, plain: Plain
+    installed: Access, make_worker: WorkerFactory, scene: Scene, plain: Plain, compare: Compare
 ) -> None:
     worker = make_worker("hang")
     load = Load(parallel=1, every=1.5, seconds=75, timeout=4)
+    longer = replace(load, seconds=load.seconds + PROBES_SECONDS)  # until its probes have had their say
     ours = Traffic.start(worker, "users", ENGINE, load)
-    theirs = Traffic.start(worker, "users-of-plain", ENGINE, load, service=plain.name)
+    theirs = Traffic.start(worker, "users-of-plain", ENGINE, longer, service=plain.name)
     wait_for("answers of both", lambda: len(ours.reports()) > 3 and len(theirs.reports()) > 3, timeout=60)
     victim, healthy = (pod["metadata"]["name"] for pod in worker.pods())
     rival, before = plain.wait_ready(0), engine_id(worker.pod(victim))
@@ -65,12 +68,14 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
         stop_core(installed, rival)
         incident = worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
         worker.wait_in_rotation(2)
-        reports, plain_reports = ours.wait(90), theirs.wait(90)
+        reports = ours.wait(90)
         logged = {pod: log.completions(ours.pod) for pod, log in logs.items()}
 
+    scene.wait_settled(rival, PLAIN_START_SECONDS)
+    plain_reports = theirs.reports()
+    theirs.stop()
     times = scene.times(victim)
-    print("ours:", times.row(), f"{failed(reports)} of {len(reports)} requests failed")
-    print("plain:", scene.times(rival).row(), f"{failed(plain_reports)} of {len(plain_reports)} requests failed")
+    compare("fault engine: hang under users", scene.side(victim, reports), scene.side(rival, plain_reports))
     assert times.out_of_rotation is not None
     assert times.recovered is not None
     assert engine_id(worker.pod(victim)) != before, "the engine container was not started anew"
@@ -87,15 +92,15 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
     assert ready is not None
     assert ready["status"] == "True", "the plain pod left the Service: the comparison says nothing"
     assert still["status"]["containerStatuses"][0]["restartCount"] == 0
-    cut_off = scene.story.zero + times.out_of_rotation
-    late = [r for r in reports if r["start"] > cut_off + 1]
+    cut_off = scene.story.zero + times.out_of_rotation + PROPAGATION_SECONDS
+    late = [r for r in reports if r["start"] > cut_off]
     assert late, "no request was made after the cut"
     assert failed(late) == 0, "a new connection reached the frozen replica after it had left the endpoints"
-    assert failed([r for r in plain_reports if r["start"] > cut_off + 1]) > 0, "the plain one answered while frozen"
+    assert failed([r for r in plain_reports if r["start"] > cut_off]) > 0, "the plain one answered while frozen"
     back = scene.story.zero + times.recovered
     assert [at for at in logged[victim] if at < scene.story.zero], "the access log shows no user before the fault"
-    assert not [at for at in logged[victim] if cut_off + 1 < at < back], "the frozen replica got a new request"
-    assert [at for at in logged[healthy] if at > cut_off + 1], "the healthy replica's access log shows no user"
+    assert not [at for at in logged[victim] if cut_off < at < back], "the frozen replica got a new request"
+    assert [at for at in logged[healthy] if at > cut_off], "the healthy replica's access log shows no user"
 
 
 def test_a_replica_that_hangs_while_it_streams_is_restarted(

@@ -1,0 +1,165 @@
+"""More faults of the real vLLM, each beside a plain Deployment that meets the same; and a slow start, which is none.
+
+Two engines at most run at a time: one replica of each, new for each case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.lab.access import apply, wait_for
+from e2e.lab.access_logs import AccessLog
+from e2e.lab.engines import ENGINES
+from e2e.lab.manifests import vllm_pod, vllm_worker
+from e2e.lab.processes import find, signal
+from e2e.lab.timeline import condition, engine_id, engine_status, in_rotation, restarts
+from e2e.lab.traffic import Load, Traffic
+from e2e.lab.workers import Worker
+
+if TYPE_CHECKING:
+    from e2e.lab.access import Access
+    from e2e.tests.conftest import Compare, PlainFactory, Scene
+
+pytestmark = [pytest.mark.cluster, pytest.mark.vllm, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(1500)]
+
+NAMESPACE = "models"
+ENGINE = ENGINES["vllm"]
+RECOVERY_SECONDS = 420
+STREAMS = Load(parallel=4, every=0.1, seconds=900, max_tokens=256, timeout=120)
+
+VllmFactory = Callable[[str, dict[str, Any]], Worker]
+
+
+@pytest.fixture
+def make_vllm(vllm_ready: Access) -> Iterator[VllmFactory]:
+    """`make_vllm(name, pod)`: a worker of one replica, not awaited; gone after the test."""
+    made: list[Worker] = []
+
+    def make(name: str, pod: dict[str, Any]) -> Worker:
+        apply(vllm_ready, vllm_worker(name, NAMESPACE, pod, replicas=1))
+        made.append(Worker(vllm_ready, NAMESPACE, name))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        worker.delete()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """`pattern` is what the command line of the process that gets the signal contains."""
+
+    name: str
+    told: str
+    pattern: str
+    sig: str
+    fault: str
+    env: tuple[tuple[str, str], ...] = ()
+    busy: bool = False
+
+    def strike(self, access: Access, pod: str) -> None:
+        pids = find(access, NAMESPACE, pod, self.pattern)
+        assert pids, f"no process of {pod} is named {self.pattern}"
+        signal(access, NAMESPACE, pod, self.sig, pids)
+
+
+CASES = [
+    Case(
+        name="idle",
+        told="SIGSTOP EngineCore while idle",
+        pattern="EngineCore",
+        sig="STOP",
+        fault="StalledStream",
+    ),
+    Case(
+        name="streaming",
+        told="SIGSTOP EngineCore while streaming",
+        pattern="EngineCore",
+        sig="STOP",
+        fault="StalledStream",
+        busy=True,
+    ),
+    Case(
+        name="keepalive",
+        told="SIGKILL EngineCore, VLLM_KEEP_ALIVE_ON_ENGINE_DEATH=1",
+        pattern="EngineCore",
+        sig="KILL",
+        fault="EngineDead",
+        env=(("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH", "1"),),
+    ),
+    Case(
+        name="frozen-api",
+        told="SIGSTOP vLLM's API server",
+        pattern="cli.main serve",
+        sig="STOP",
+        fault="StalledStream",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_fault_of_the_real_engine_ends_in_a_proven_restart(
+    case: Case, make_vllm: VllmFactory, make_plain: PlainFactory, scene: Scene, compare: Compare
+) -> None:
+    engine = vllm_pod(dict(case.env))
+    worker, plain = make_vllm(f"real-{case.name}", engine), make_plain(f"plain-{case.name}", engine)
+    access = worker.access
+    rival = plain.wait_ready(ENGINE.start_seconds)
+    worker.wait_in_rotation(1, timeout=ENGINE.start_seconds)
+    pod = worker.only_pod()
+    before = engine_id(worker.pod(pod))
+    services = {"users": worker.name, "users-of-plain": plain.name} if case.busy else {}
+    users = [Traffic.start(worker, name, ENGINE, STREAMS, service=service) for name, service in services.items()]
+
+    def streaming() -> bool:
+        return all(len(each.reports()) > 4 for each in users)
+
+    wait_for("streams", streaming, timeout=180)
+    scene.mark()
+    case.strike(access, pod)
+    case.strike(access, rival)
+    incident = worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
+    worker.wait_in_rotation(1, timeout=RECOVERY_SECONDS)
+    scene.wait_settled(rival, ENGINE.start_seconds)
+    reports = [each.reports() for each in users]
+    for each in users:
+        each.stop()
+    ours, theirs = reports or (None, None)
+    compare(f"vLLM: {case.told}", scene.side(pod, ours), scene.side(rival, theirs))
+    assert incident["spec"]["fault"] == case.fault
+    assert incident["status"]["outcome"] == "Recovered"
+    assert engine_id(worker.pod(pod)) != before
+    times = scene.times(pod)
+    assert times.out_of_rotation is not None
+    assert times.restarted is not None
+    assert times.recovered is not None
+
+
+SLOW_SECONDS = 60
+
+
+def test_the_slow_start_of_the_real_engine_is_no_fault(make_vllm: VllmFactory, scene: Scene) -> None:
+    """No row beside a plain Deployment: nothing fails, so nobody has to notice."""
+    begin = scene.mark()
+    worker = make_vllm("real-slow", vllm_pod(start_delay=SLOW_SECONDS))
+    worker.wait_in_rotation(1, timeout=SLOW_SECONDS + ENGINE.start_seconds)
+    pod = worker.only_pod()
+    with AccessLog(worker.access, NAMESPACE, pod) as log:
+        first_canary = log.canaries()[0]
+    state = worker.pod(pod)
+    started = datetime.fromisoformat(engine_status(state)["state"]["running"]["startedAt"]).timestamp()
+    assert first_canary > started + SLOW_SECONDS, "it was not slow"
+    states = [seen for seen in scene.pods.seen if seen.at > begin and seen.object["metadata"]["name"] == pod]
+    early = [seen.object for seen in states if seen.at < first_canary]
+    assert early, "nothing was seen of it while it started"
+    assert not any(map(in_rotation, early)), "in rotation before it was asked for a token"
+    ready = [condition(each, "Ready") for each in early]
+    assert not [each for each in ready if each and each["status"] == "True"]
+    assert worker.incidents() == []
+    assert restarts(state) == 0
+    assert state["status"]["initContainerStatuses"][-1]["restartCount"] == 0
