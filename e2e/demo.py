@@ -11,29 +11,24 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from typing import Any
 
 from e2e.cluster.progress import ClusterError, Progress
 from e2e.cluster.source import Cluster, Source, as_cluster, open_source
 from e2e.lab.access import Access, TimedOutError, apply, run, wait_for
+from e2e.lab.access_logs import PROPAGATION_SECONDS
 from e2e.lab.engines import ENGINES, Engine
+from e2e.lab.hints import next_steps
 from e2e.lab.install import install, load_images
 from e2e.lab.processes import find, signal
 from e2e.lab.story import Story
 from e2e.lab.timeline import timeline
-from e2e.lab.traffic import Load, Traffic, failed
+from e2e.lab.traffic import Load, Traffic
 from e2e.lab.watching import Watch
 from e2e.lab.workers import Worker
 
 NAMESPACE = "models"
 TRAFFIC_SECONDS = 600
-NEXT = """
-What to try next (make demo KEEP=1 leaves this cluster running; make cluster-down ends it):
-  export KUBECONFIG={kubeconfig}
-  kubectl -n {namespace} get llmworkers,llmincidents,pods
-  kubectl -n {namespace} scale llmworker {worker} --replicas=3
-  kubectl -n {namespace} patch llmworker {worker} --type=merge -p '{{"spec":{{"watchdog":{{"mode":"Observe"}}}}}}'
-  kubectl -n {namespace} exec POD -c engine -- sh -c 'kill -STOP PID'   # and watch: kubectl get llmi -w
-"""
 
 
 def say(text: str = "") -> None:
@@ -92,7 +87,33 @@ def break_and_watch(worker: Worker, engine: Engine) -> None:
     left, restarted, back = times.row()
     heading("What it took")
     say(f"out of rotation {left}, engine container started anew {restarted}, back in rotation {back}")
-    say(f"{len(reports)} requests, {failed(reports)} failed: those that the frozen replica held when it was cut off")
+    say(told_losses(reports, None if times.out_of_rotation is None else fault_at + times.out_of_rotation))
+
+
+def told_losses(reports: list[dict[str, Any]], left_at: float | None) -> str:
+    """How many requests failed, and when they had begun. `left_at` (wall clock): the endpoints changed; None: never."""
+    lost = [report for report in reports if report["outcome"] != "ok"]
+    if not lost:
+        return f"{len(reports)} requests, none failed"
+    if left_at is None:
+        return f"{len(reports)} requests, {len(lost)} failed; the replica was never cut off"
+    early = [report for report in lost if report["start"] <= left_at + PROPAGATION_SECONDS]
+    late = len(lost) - len(early)
+    return (
+        f"{len(reports)} requests, {len(lost)} failed: {len(early)} begun before the replica was cut off, {late} after"
+    )
+
+
+def suggest(worker: Worker, *, keep: bool) -> None:
+    """What works when this has ended: without its cluster, only `make`."""
+    heading("What to try next")
+    if not keep:
+        say("make demo KEEP=1       leaves the cluster running, and tells how to break a replica by hand")
+        say("make demo ENGINE=vllm  does the same with the real vLLM")
+        return
+    pod = worker.pods()[0]["metadata"]["name"]
+    for line in next_steps(worker.access, worker.namespace, worker.name, pod):
+        say(f"  {line}")
 
 
 def tell(worker: Worker) -> None:
@@ -119,7 +140,7 @@ def main() -> int:
         worker = set_up(access, ENGINES[chosen.engine])
         break_and_watch(worker, ENGINES[chosen.engine])
         tell(worker)
-        say(NEXT.format(kubeconfig=access.kubeconfig, namespace=NAMESPACE, worker=worker.name))
+        suggest(worker, keep=keep)
     except (ClusterError, TimedOutError) as error:
         say(f"\nThe demo did not get through: {error}")
         return 1
