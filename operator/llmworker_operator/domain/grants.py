@@ -105,12 +105,12 @@ def effective_mode(policy: WatchdogPolicy, fault: str) -> Mode:
 
 
 def holders(incidents: Iterable[IncidentView]) -> set[str]:
-    """Pods in granted steps: claimed, or with a grant (also an earlier one) that is not withdrawn yet.
+    """Pods in granted steps.
 
     A pod that is gone counts until its incident is closed as `Lost`, which takes a read of the API server, not of a
     cache that may lag.
     """
-    return {i.pod_uid for i in incidents if i.claimed or (i.grant is not None and not i.closed)}
+    return {i.pod_uid for i in incidents if i.holds_budget}
 
 
 def _void(incident: IncidentView, now: datetime) -> bool:

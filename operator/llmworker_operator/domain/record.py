@@ -79,8 +79,13 @@ class IncidentView:
 
     @property
     def claimed(self) -> bool:
-        """Holds the budget: it acts or verifies, or a granted step was begun and it is not closed yet."""
+        """It acts or verifies, or a granted step was begun and it is not closed yet."""
         return not self.closed and (self.under_way or self.begun)
+
+    @property
+    def holds_budget(self) -> bool:
+        """Claimed, or with a grant (also an earlier one) that is not withdrawn yet."""
+        return self.claimed or (self.grant is not None and not self.closed)
 
     @property
     def outstanding(self) -> bool:

@@ -53,8 +53,8 @@ async def update_watchdogs(context: Context, snapshot: Snapshot) -> UpdateDecisi
     """At most one patch over all workers."""
     image, key = context.settings.watchdog_image, snapshot.worker.key
     async with context.update_lock:
-        everywhere = context.cache.replicas.values()
-        decision = decide_update(context.cache.replicas.of(key), everywhere, image)
+        cache = context.cache
+        decision = decide_update(cache.replicas.of(key), cache.replicas.values(), cache.incidents.of(key), image)
         for done in decision.finished:
             if done != decision.patch:
                 await _patch(context, key, done, finished_patch(done), "watchdog exchanged")
