@@ -39,9 +39,10 @@ class Run:
 def flaw_of(canary: CanaryObservation) -> Flaw | None:
     """What is wrong with a stream that did come, by the class of fault that it is a sign of.
 
-    An error before the first token, with a 5xx or for want of memory, is no broken stream but a broken engine.
+    An error before the first token, with a 5xx or for want of memory, is no broken stream but a broken engine; one that
+    a gateway relays there is its upstream's.
     """
-    if canary.outcome is CanaryOutcome.ERROR_IN_STREAM and canary.flaw is not Flaw.UPSTREAM_FAILED:
+    if canary.outcome is CanaryOutcome.ERROR_IN_STREAM and (canary.tokens or not is_relayed(canary)):
         broken_engine = (canary.http_status or 0) >= SERVER_ERROR or canary.flaw is Flaw.OUT_OF_MEMORY
         return None if broken_engine and canary.tokens == 0 else Flaw.ERROR_IN_STREAM
     if canary.outcome is not CanaryOutcome.INCOMPLETE or canary.flaw is not None:
@@ -49,6 +50,11 @@ def flaw_of(canary: CanaryObservation) -> Flaw | None:
     if canary.finish is None:
         return Flaw.BODY_CUT
     return Flaw.NO_FINISH_REASON if _is_aborted(canary) else Flaw.ERROR_IN_STREAM
+
+
+def is_relayed(canary: CanaryObservation) -> bool:
+    """The error is that of a server behind this one."""
+    return canary.flaw is Flaw.UPSTREAM_FAILED
 
 
 def flawed_run(window: Window, flaws: Iterable[Flaw]) -> Run:

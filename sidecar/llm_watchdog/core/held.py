@@ -86,12 +86,19 @@ def _full(window: Window, target: EngineTarget, run: list[StatusObservation]) ->
 
     A canary of ours that began later cannot have got one of them.
     """
-    moved = _since(window, run[-1].at)
+    moved, limit = _since(window, run[-1].at), _limit(target, run)
     for look in reversed(run):
+        if limit is None or look.at < moved or _told(look) < limit:
+            continue
         held = _held(window, target, run, look, for_nobody=nobody_since(window, look.at))
-        if look.at >= moved and held.all_of_them:
+        if held.all_of_them:
             return held
     return None
+
+
+def _limit(target: EngineTarget, run: list[StatusObservation]) -> int | None:
+    newest = run[0].reading
+    return target.concurrency or (None if newest is None else newest.slots)
 
 
 def _held(
@@ -103,7 +110,7 @@ def _held(
         until=max(first.at, run[0].at),
         held=_busy(window, first),
         tells_progress=newest is not None and newest.progress is not None,
-        limit=target.concurrency or (None if newest is None else newest.slots),
+        limit=_limit(target, run),
         for_nobody=for_nobody,
         leaving=_leaving(run[0]),
     )

@@ -38,6 +38,8 @@ T = TypeVar("T")
 CANARIES_MAX: Final = 256
 TRAFFIC_MAX: Final = 900
 """At one per second: longer than the slowest restart deadline that makes sense."""
+STATUS_MAX: Final = 400
+"""Two calls every two seconds: a leak beside users' requests is told by looks of 100 s and more."""
 OTHERS_MAX: Final = 64
 CHECKS_MAX: Final = 32
 SHAPES_MAX: Final = 8
@@ -185,7 +187,7 @@ def _(status: StatusObservation, window: Window) -> Window:
     if status.kind is AnswerKind.REFUSED:
         window = _refused(window, status.at)
     hold = hold_after(window.hold, status, window)
-    window = replace(window, hold=hold, status=_append(window.status, status, OTHERS_MAX))
+    window = replace(window, hold=hold, status=_append(window.status, status, STATUS_MAX))
     unloaded = None if status.reading is None else status.reading.unloaded
     if unloaded is None or unloaded == window.unloaded:
         return window

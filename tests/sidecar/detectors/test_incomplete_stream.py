@@ -108,3 +108,13 @@ def test_out_of_rotation_after_two_and_not_after_one() -> None:
 def test_it_ends_with_the_first_whole_answer() -> None:
     stage = played(Odd(flaw=lambda now: Flaw.BODY_CUT if BEGIN <= now < BEGIN + 60 else None, silent=never), BEGIN + 70)
     assert stage.verdict.state is VerdictState.HEALTHY
+
+
+def test_a_stream_that_the_server_behind_broke_off_is_told_and_restarts_nothing() -> None:
+    engine = from_begin(Flaw.UPSTREAM_FAILED, flaw_outcome=CanaryOutcome.ERROR_IN_STREAM, flaw_tokens=2)
+    stage = played(engine, BEGIN + 300)
+    finding = stage.finding(FAULT)
+    assert finding is not None
+    assert (finding.reason, finding.state) == (FindingReason.ERROR_IN_STREAM, VerdictState.SUSPECT)
+    assert finding.incident
+    assert stage.when(FindingReason.ERROR_IN_STREAM, faulty=True) is None

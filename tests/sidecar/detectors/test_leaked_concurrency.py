@@ -9,7 +9,11 @@ import pytest
 
 from llm_watchdog.api.policy import EngineTarget, EngineType
 from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, VerdictState
-from llm_watchdog.core.observations import AnswerKind, StatusReading
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.held import slots_held
+from llm_watchdog.core.intake import observe
+from llm_watchdog.core.observations import AnswerKind, StatusObservation, StatusReading
+from llm_watchdog.core.window import Window
 from tests.sidecar.detectors.stage import BEGIN, Odd, played
 from tests.sidecar.simulation import Client, between
 
@@ -180,3 +184,26 @@ def test_a_leak_that_ends_is_forgotten_at_once() -> None:
     stage = played(Odd(status=slots(1, until=BEGIN + 100)), BEGIN + 120)
     assert stage.when(FindingReason.SLOTS_WITHOUT_PROGRESS) is not None
     assert stage.verdict.state is VerdictState.HEALTHY
+
+
+def test_a_full_house_is_remembered_for_as_long_as_users_may_wait_in_it() -> None:
+    """Two calls every two seconds. From the third second on a canary of ours waits, and could hold one of the slots."""
+    window, since = Window(), 0.0
+    for second in range(0, 110, 2):
+        now = float(second)
+        if second % 10 == 2:
+            window = observe(window, silent_canary(now, now + 9.9))
+        for name, reading in (("props", StatusReading(slots=4)), ("slots", StatusReading(slots=4, busy=4, progress=9))):
+            window = observe(
+                window, StatusObservation(at=now, name=name, kind=AnswerKind.ANSWERED, reading=reading, http_status=200)
+            )
+        held = slots_held(window, LLAMACPP, now)
+        assert held is not None
+        assert held.all_of_them
+        assert held.since == since
+
+
+def silent_canary(begin: float, end: float) -> CanaryObservation:
+    return CanaryObservation(
+        id=f"c{begin}", shape="s", started_at=begin, finished_at=end, outcome=CanaryOutcome.NO_FIRST_TOKEN, max_tokens=4
+    )

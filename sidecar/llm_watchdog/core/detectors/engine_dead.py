@@ -18,7 +18,7 @@ from llm_watchdog.core.canaries import (
     Flaw,
 )
 from llm_watchdog.core.findings import Finding
-from llm_watchdog.core.flaws import SERVER_ERROR, flaw_of
+from llm_watchdog.core.flaws import SERVER_ERROR, flaw_of, is_relayed
 from llm_watchdog.core.signs import counted, signs
 from llm_watchdog.core.window import Span
 
@@ -139,8 +139,8 @@ def _failed_canaries(window: Window, *, excuse_busy: bool) -> list[CanaryObserva
     for canary in reversed(window.canaries):
         if canary.outcome in NO_EVIDENCE_OUTCOMES or canary.outcome is CanaryOutcome.IN_PROGRESS:
             continue
-        excused = excuse_busy and canary.http_status == UNAVAILABLE and not _is_relayed(canary)
-        other = bool(found) and _is_relayed(canary) is not _is_relayed(found[-1])
+        excused = excuse_busy and canary.http_status == UNAVAILABLE and not is_relayed(canary)
+        other = bool(found) and is_relayed(canary) is not is_relayed(found[-1])
         if not _is_failure(canary) or excused or other or _is_past(window, canary.started_at):
             break
         found.append(canary)
@@ -149,11 +149,7 @@ def _failed_canaries(window: Window, *, excuse_busy: bool) -> list[CanaryObserva
 
 def _is_failure(canary: CanaryObservation) -> bool:
     """An error inside a stream that carried tokens, or of no 5xx, is another class's (`IncompleteStream`)."""
-    return canary.outcome in _FAILING and (_is_relayed(canary) or flaw_of(canary) is not Flaw.ERROR_IN_STREAM)
-
-
-def _is_relayed(canary: CanaryObservation) -> bool:
-    return canary.flaw is Flaw.UPSTREAM_FAILED
+    return canary.outcome in _FAILING and (is_relayed(canary) or flaw_of(canary) is not Flaw.ERROR_IN_STREAM)
 
 
 def _is_past(window: Window, at: float) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Flaw
 from llm_watchdog.core.findings import Finding
-from llm_watchdog.core.flaws import SETTLED_SECONDS, SUSTAINED_SECONDS, Run, flaw_of, flawed_run
+from llm_watchdog.core.flaws import SETTLED_SECONDS, SUSTAINED_SECONDS, Run, flaw_of, flawed_run, is_relayed
 from llm_watchdog.core.habits import LENGTH_SAMPLES
 from llm_watchdog.core.signs import counted, signs
 from llm_watchdog.core.window import Span
@@ -53,9 +53,11 @@ def _flawed(window: Window, policy: IncompleteStreamPolicy, now: float) -> Findi
     message = (
         f"{counted(run.canaries)} in a row ended wrong over {run.seconds:.1f} s, the last with {flaw.value}{detail}"
     )
-    return _finding(
-        window, FindingReason(flaw.value), message, run, now, faulty=run.is_sustained(policy.restart_failures)
-    )
+    own = [canary for canary in run.canaries if not is_relayed(canary)]
+    if not own:
+        message += "; the server behind it broke off, which no restart of this one cures"
+    faulty = len(own) >= policy.restart_failures and run.is_sustained(policy.restart_failures)
+    return _finding(window, FindingReason(flaw.value), message, run, now, faulty=faulty)
 
 
 def _cut(window: Window, policy: IncompleteStreamPolicy, now: float) -> Finding | None:
