@@ -94,7 +94,7 @@ _SCENES: Final[Mapping[str, Scene]] = {
     "hang-after-idle": Scene(argument="1"),
     "sleep-race": Scene(argument="1", end=End.LATE),
     "hang-after-requests": Scene(argument="5"),
-    "answer-cut": Scene(warm_seconds=70),  # how long an answer usually is takes thirty canaries to know
+    "answer-cut": Scene(warm_seconds=20),  # how long an answer usually is takes eight canaries to know
     "stall-after": Scene(argument="2"),
     "lost-requests": Scene(argument="8", end=End.LATE),
     "first-token-slows": Scene(end=End.LATE),

@@ -118,3 +118,8 @@ def test_a_stream_that_the_server_behind_broke_off_is_told_and_restarts_nothing(
     assert (finding.reason, finding.state) == (FindingReason.ERROR_IN_STREAM, VerdictState.SUSPECT)
     assert finding.incident
     assert stage.when(FindingReason.ERROR_IN_STREAM, faulty=True) is None
+
+
+def test_an_end_mark_that_is_counted_hides_no_cut() -> None:
+    stage = played(Odd(answer=lambda now: ("1.", "stop") if now >= BEGIN else ("1234567", "length")), BEGIN + 60)
+    assert stage.when(FindingReason.ANSWER_CUT, faulty=True) is not None

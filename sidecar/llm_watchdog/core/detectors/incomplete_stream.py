@@ -81,11 +81,14 @@ def _cut(window: Window, policy: IncompleteStreamPolicy, now: float) -> Finding 
 
 
 def _is_cut(canary: CanaryObservation, usual: Length) -> bool:
-    """By tokens and by characters: several tokens may come in one chunk, and be counted as one."""
+    """By tokens and by characters: several tokens may come in one chunk, and be counted as one.
+
+    TGI counts the end mark too: of four tokens, two are what was cut after the first.
+    """
     if canary.finish == CAPPED:
         return False
     tokens = canary.content.completion_tokens or canary.tokens
-    fewer = tokens < FAR_FEWER * min(usual.tokens, canary.max_tokens)
+    fewer = tokens <= FAR_FEWER * min(usual.tokens, canary.max_tokens)
     shorter = len(canary.content.text) < FAR_FEWER * usual.characters
     return fewer and (shorter or usual.characters == 0)
 
