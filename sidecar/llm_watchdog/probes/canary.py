@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Report = Callable[[CanaryObservation], None]
 
 TERMINATOR_SECONDS: Final = 2.0
-"""Between the finish reason and the end of the stream: the usage and the terminator come at once."""
+"""Between the finish reason and the end of the body: the usage and the terminator come at once."""
 LIMIT_FACTOR: Final = 2
 LIMIT_SLACK: Final = 8
 """A stream this far beyond the tokens asked for is cut by us: it would not stop."""
@@ -97,8 +97,9 @@ class CanaryProbe:
             try:
                 await self._read(response, order, run)
             except TimeoutError:
-                if not run.finished:
+                if not run.is_over:
                     raise
+                run.never_ends = True
             run.conclude(self._dialect.end)
 
     async def _read(self, response: httpx.Response, order: CanaryOrder, run: _Run) -> None:
@@ -111,7 +112,7 @@ class CanaryProbe:
                 if order.drop_after is not None and run.seen.tokens >= order.drop_after:
                     run.end(CanaryOutcome.WITHDRAWN, f"dropped on purpose after {run.seen.tokens} tokens")
                     return
-                if run.finished and rest.when() is None:
+                if run.is_over and rest.when() is None:
                     rest.reschedule(loop.time() + TERMINATOR_SECONDS)
 
 
@@ -132,6 +133,8 @@ class _Run:
         """To be moved on with each token."""
         self.finished = False
         """A finish reason of a whole answer has come."""
+        self.never_ends = False
+        """It is over by its own word, and a client goes on waiting."""
         self._rule: EndRule = dialect.end
         self._cumulative = dialect.cumulative
         self._clock = clock
@@ -144,7 +147,12 @@ class _Run:
     @property
     def ended(self) -> bool:
         """Nothing more is of interest."""
-        return self.seen.finished_at is not None or self._terminated
+        return self.seen.finished_at is not None
+
+    @property
+    def is_over(self) -> bool:
+        """By its own word. The body has to end too: many a client reads until it does."""
+        return self.finished or self._terminated
 
     def status(self, status: int) -> None:
         """Headers came; they prove nothing about the engine."""
@@ -192,7 +200,7 @@ class _Run:
         found = {
             Flaw.EMPTY_ANSWER: not seen.tokens,
             Flaw.NO_FINISH_REASON: rule.finish_required and not self.finished,
-            Flaw.NO_TERMINATOR: rule.terminator_required and not self._terminated,
+            Flaw.NO_TERMINATOR: self.never_ends or (rule.terminator_required and not self._terminated),
             Flaw.BROKEN_NUMBERS: None in seen.content.logprobs,
             # The ids are what came; a usage beyond the limit is believed where none are told.
             Flaw.BEYOND_LIMIT: seen.max_tokens > 0 and (ids or usage or 0) > seen.max_tokens,
@@ -243,7 +251,7 @@ class _Run:
 _FLAWS: Final = {
     Flaw.EMPTY_ANSWER: "a 200 without a token",
     Flaw.NO_FINISH_REASON: "ended without a finish reason",
-    Flaw.NO_TERMINATOR: f"no end within {TERMINATOR_SECONDS:g} s of the finish reason",
+    Flaw.NO_TERMINATOR: f"no end within {TERMINATOR_SECONDS:g} s of the finish reason or the terminator",
     Flaw.BROKEN_NUMBERS: "log probabilities are null",
     Flaw.USAGE_MISMATCH: "the usage disagrees with the tokens that came",
 }

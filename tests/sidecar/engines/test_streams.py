@@ -27,8 +27,10 @@ CLOSES = b"0\r\n\r\n"
 
 
 @asynccontextmanager
-async def server(media_type: str, chunks: tuple[bytes, ...], *, cut: bool) -> AsyncIterator[tuple[int, list[Any]]]:
-    """Sends the chunks as a chunked body, each by itself; `cut` ends the connection inside the body."""
+async def server(
+    media_type: str, chunks: tuple[bytes, ...], *, cut: bool, hold: bool
+) -> AsyncIterator[tuple[int, list[Any]]]:
+    """Sends the chunks as a chunked body, each by itself; `cut` ends the connection inside the body, `hold` never."""
     asked: list[Any] = []
     handling: set[asyncio.Task[None]] = set()
 
@@ -43,7 +45,9 @@ async def server(media_type: str, chunks: tuple[bytes, ...], *, cut: bool) -> As
             for chunk in filter(None, chunks):
                 writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 await writer.drain()
-            writer.write(b"" if cut else CLOSES)
+            if hold:
+                await reader.read()
+            writer.write(b"" if cut or hold else CLOSES)
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
@@ -56,9 +60,11 @@ async def server(media_type: str, chunks: tuple[bytes, ...], *, cut: bool) -> As
         await asyncio.gather(*handling)
 
 
-async def canary(engine: EngineType, *chunks: bytes, cut: bool = False, ask: Ask = ASK) -> CanaryObservation:
+async def canary(
+    engine: EngineType, *chunks: bytes, cut: bool = False, hold: bool = False, ask: Ask = ASK
+) -> CanaryObservation:
     dialect = DIALECTS[engine]()
-    async with server(STREAMS[engine].media_type, chunks, cut=cut) as (port, asked):
+    async with server(STREAMS[engine].media_type, chunks, cut=cut, hold=hold) as (port, asked):
         client = EngineClient(port, lambda: None)
         call = dialect.generate(dialect.shapes[0], ask)
         order = CanaryOrder(id="x", shape="s", call=call, timeout=30, max_tokens=ask.max_tokens)
@@ -89,6 +95,12 @@ async def test_it_matters_not_how_the_bytes_are_cut(engine: EngineType) -> None:
 async def test_a_cut_body_is_incomplete(engine: EngineType) -> None:
     seen = await canary(engine, *STREAMS[engine].tokens, cut=True)
     assert (seen.outcome, seen.flaw) == (CanaryOutcome.INCOMPLETE, Flaw.BODY_CUT)
+
+
+@ENGINES
+async def test_a_body_that_does_not_end_is_a_flaw_whatever_was_said_in_it(engine: EngineType) -> None:
+    seen = await canary(engine, *STREAMS[engine].good, hold=True)
+    assert (seen.outcome, seen.flaw) == (CanaryOutcome.INCOMPLETE, Flaw.NO_TERMINATOR)
 
 
 @ENGINES
