@@ -53,7 +53,7 @@ def test_found_and_cured(case: Case, tmp_path: Path, record_property: Record) ->
         if case.scene.end is not End.LATE:
             end(case, engine, watchdog, record_property, began)
         assert {line["fault"] for line in incidents(watchdog)} <= case.right, told(watchdog, engine)
-        assert all(line["reason"] and line["message"] for line in watchdog.lines())
+        assert all(line["reason"] and line["message"] for line in incidents(watchdog))
 
 
 def end(case: Case, engine: Engine, watchdog: Watchdog, record_property: Record, began: float) -> None:
@@ -95,7 +95,7 @@ def play(case: Case, engine: Engine, watchdog: Watchdog) -> float:
         return time.monotonic()
     assert until(watchdog.is_ready, READY_SECONDS), f"never in rotation\n{told(watchdog, engine)}"
     time.sleep(case.scene.warm_seconds)
-    assert not watchdog.lines(), f"an incident before anything happened\n{told(watchdog, engine)}"
+    assert not incidents(watchdog), f"an incident before anything happened\n{told(watchdog, engine)}"
     began = time.monotonic()
     for step in case.scene.steps:
         if isinstance(step, Put):
