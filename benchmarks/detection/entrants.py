@@ -16,8 +16,8 @@ from e2e.fault_engine.faults.entry import DIALECTS
 if TYPE_CHECKING:
     from benchmarks.detection.rule import Replica
 
-HAS_HEALTH: Final = frozenset({"vllm", "sglang", "llamacpp", "tgi"})
-"""They answer `GET /health`, which the kubelet's rules ask for."""
+HAS_HEALTH: Final = frozenset({"vllm", "llamacpp", "tgi"})
+"""They answer `GET /health` at once; the rules written for vLLM are used for the others as well."""
 COUNTED: Final = frozenset({"vllm", "sglang"})
 """Whose metrics hang-watcher reads, and which Dynamo runs."""
 OURS: Final = "ours"
@@ -36,7 +36,7 @@ def _kubelet(probes: Probes) -> partial[Kubelet]:
 
 ENTRANTS: Final = (
     Entrant(name=OURS, make=Ours, dialects=frozenset(DIALECTS)),
-    Entrant(name="kserve", make=KServe, dialects=HAS_HEALTH),
+    Entrant(name="kserve", make=KServe, dialects=HAS_HEALTH | {"sglang"}),
     Entrant(name="kubeai", make=_kubelet(kubeai.PROBES), dialects=HAS_HEALTH),
     Entrant(name="production-stack", make=_kubelet(production_stack.PROBES), dialects=HAS_HEALTH),
     Entrant(name="sglang-health-generate", make=_kubelet(sglang_health.PROBES), dialects=frozenset({"sglang"})),

@@ -60,10 +60,11 @@ class Machine:
         assert self._app is not None
         await self._app(scope, receive, send)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Nothing of it goes on."""
         for task in self._tasks:
             task.cancel()
-        self.network.break_all()
+        await self.network.break_all()
 
     async def _live(self) -> None:
         self.starts += 1
@@ -98,7 +99,7 @@ class Machine:
             return  # it is on its way already
         await asyncio.sleep(after)
         self.inode, self.running = 0, False
-        self.network.break_all()
+        await self.network.break_all()
         await ending.core.stop()
         await asyncio.sleep(KUBELET_SECONDS)
         await self._live()

@@ -50,7 +50,6 @@ class Connection:
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """The client's end is closed."""
     news: asyncio.Queue[Message | Exception] = field(default_factory=asyncio.Queue)
-    work: asyncio.Task[None] | None = None
 
 
 class Network:
@@ -59,6 +58,7 @@ class Network:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._connections: dict[str, Connection] = {}
+        self._work: set[asyncio.Task[None]] = set()
         self._ports = count(40000)
 
     async def open(self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, own: bool) -> Connection:
@@ -79,7 +79,9 @@ class Network:
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
             "client": (address, port),
         }
-        connection.work = asyncio.create_task(self._serve(connection, scope, body))
+        task = asyncio.create_task(self._serve(connection, scope, body))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
         return connection
 
     async def next(self, connection: Connection) -> Message:
@@ -94,13 +96,15 @@ class Network:
         connection.left.set()
         self._connections.pop(connection.peer, None)
 
-    def break_all(self) -> None:
+    async def break_all(self) -> None:
         """The server's process is gone."""
         for connection in list(self._connections.values()):
-            if connection.work is not None:
-                connection.work.cancel()
             connection.news.put_nowait(httpx.ReadError("connection reset by peer"))
             self.close(connection)
+        work, self._work = self._work, set()
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
 
     def look(self, port: int, at: float) -> SocketsObservation:
         """What `llm_watchdog.probes.sockets.look` tells on a real port."""

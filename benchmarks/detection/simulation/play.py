@@ -71,8 +71,7 @@ class _Stage:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            machine.stop()
-            await asyncio.sleep(0)
+            await machine.stop()
 
     async def _until_over(self, machine: Machine, tasks: Sequence[asyncio.Future[None]]) -> None:
         end = self._case.startup_seconds + self._case.onset + self._case.seconds

@@ -12,7 +12,7 @@ import secrets
 import selectors
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from unittest.mock import patch
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+
+TURN_SECONDS: Final = 1e-7
+"""Of each turn of the loop: who waits for less than a float can tell waits for ever where no time passes."""
 
 
 class StandstillError(RuntimeError):
@@ -36,7 +40,7 @@ class _Leap(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
             raise StandstillError("no timer is set and nothing is ready")
-        self.now += max(0.0, timeout)
+        self.now += max(timeout, TURN_SECONDS)
         return []
 
 

@@ -227,7 +227,9 @@ def _(beat: Beat, window: Window) -> Window:
 
 def _refused(window: Window, at: float) -> Window:
     """Nobody listens: whatever comes next is another process."""
-    known = window.answered or bool(window.canaries)
+    # Nothing is known of a process that has refused all so far: voided again and again, each canary would be the first
+    # one, and due at once.
+    known = window.answered or any(canary.outcome is not CanaryOutcome.REFUSED for canary in window.canaries)
     window = window.restarted("nobody listened on the engine's port") if known else window
     # The next listener is no other process than the one that is being asked from here on.
     return replace(window, refused_at=at, listeners=frozenset())
