@@ -6,7 +6,7 @@ which cites the rows of the list of reports. Onset, load, speed of the engine an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -38,6 +38,8 @@ class Story(StrEnum):
     BURST = "burst"
     LOADS_AGAIN = "loads-again"
     """Somebody restarts the engine, and the model loads for ten minutes."""
+    RARE_USER = "rare-user"
+    """One user, who comes every few minutes."""
     OVERLOAD = "overload"
     """More users than slots."""
 
@@ -127,6 +129,8 @@ def draw(behaviour: Behaviour, fault: str, dialect: str, seed: str) -> Case:
     users = {LoadName.IDLE: 0, LoadName.LIGHT: luck.randint(1, 2), LoadName.BUSY: max(2, slots - 1)}[load]
     if behaviour.story is Story.OVERLOAD:
         users = 2 * slots
+    if behaviour.story is Story.RARE_USER:
+        users = 1
     return Case(
         behaviour=behaviour.name,
         fault=name,
@@ -159,3 +163,28 @@ def _name(fault: str) -> str:
 
 def _dialects(behaviour: Behaviour) -> frozenset[str]:
     return frozenset(dialect for fault in behaviour.faults for dialect in FAULTS[_name(fault)].dialects)
+
+
+FREE: Final = "no fault"
+FREE_HOURS: Final = 0.5
+"""Of one run without a fault; loads change from run to run."""
+
+
+def free_hours(hours: float, dialects: frozenset[str], drawn: int) -> Iterator[Case]:
+    """Load without a fault, in all dialects in turn."""
+    behaviour = Behaviour(name=FREE, says="users, and nothing wrong", faults=("busy",), seconds=FREE_HOURS * 3600)
+    ordered = sorted(dialects)
+    for number in range(round(hours / FREE_HOURS)):
+        yield draw(behaviour, "busy", ordered[number % len(ordered)], f"{drawn}/free-{number}")
+
+
+def sporadic(
+    behaviours: Iterable[Behaviour], incidences: Iterable[float], seeds: Iterable[int], drawn: int
+) -> Iterator[Case]:
+    """A share of the requests is hit; in one dialect, as the share is what is asked about."""
+    shares, numbers = list(incidences), list(seeds)
+    for behaviour in behaviours:
+        for share in shares:
+            for seed in numbers:
+                case = draw(behaviour, behaviour.faults[0], "vllm", f"{drawn}/{share:.4f}/{seed}")
+                yield replace(case, incidence=share)

@@ -16,6 +16,7 @@ from e2e.fault_engine.app import App
 from e2e.fault_engine.assembly import apply_orders, make_service
 from e2e.fault_engine.dialects import DIALECTS
 from e2e.fault_engine.fault_board import FaultBoard
+from e2e.fault_engine.settings import FaultAsked
 
 if TYPE_CHECKING:
     from e2e.fault_engine.exchange import Receive, Send
@@ -40,6 +41,8 @@ class Machine:
         self.board = FaultBoard()
         self.starts = 0
         self.running = False
+        self.woken_at: float | None = None
+        """When somebody woke it."""
         self._settings = replace(settings, limits=replace(settings.limits, startup_seconds=startup_seconds))
         self._inodes = count(1000)
         self._service: Service | None = None
@@ -52,6 +55,10 @@ class Machine:
     def restart(self) -> None:
         """By somebody's order."""
         self._spawn(self._again(KILL_SECONDS))
+
+    def load_again(self, name: str, argument: str | None) -> None:
+        """Somebody else restarts it, and with this fault it loads for long."""
+        self._spawn(self._again(KILL_SECONDS, FaultAsked(name, argument)))
 
     def order(self, name: str, argument: str | None, incidence: float | None = None) -> None:
         self.board.order(name, argument, incidence)
@@ -66,14 +73,17 @@ class Machine:
             task.cancel()
         await self.network.break_all()
 
-    async def _live(self) -> None:
+    async def _live(self, fault: FaultAsked | None = None) -> None:
         self.starts += 1
         self.running = True
         self.board = FaultBoard()
+        if fault is not None:
+            self.board.order(fault.name, fault.argument)
         service = make_service(self._settings, self.board, start_in_loop)
         self._service, self._app = service, App(service, DIALECTS[self._settings.dialect])
         self.awake.set()
         await service.core.start()
+        service.core.order_faults(self.board.orders)
         self.board.on_change = lambda: self._apply(service)
         service.core.on_death = lambda: self._mourn(service)
         if not DIALECTS[self._settings.dialect].shows_loading:
@@ -93,7 +103,7 @@ class Machine:
         if service is self._service and not keeps:
             self._spawn(self._again(EXIT_SECONDS))
 
-    async def _again(self, after: float) -> None:
+    async def _again(self, after: float, fault: FaultAsked | None = None) -> None:
         ending, self._service = self._service, None
         if ending is None:
             return  # it is on its way already
@@ -102,7 +112,7 @@ class Machine:
         await self.network.break_all()
         await ending.core.stop()
         await asyncio.sleep(KUBELET_SECONDS)
-        await self._live()
+        await self._live(fault)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

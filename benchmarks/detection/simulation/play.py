@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
+from benchmarks.detection.cases import Story
 from benchmarks.detection.rule import Replica
 from benchmarks.detection.simulation import virtual_time
 from benchmarks.detection.simulation.machine import Machine
@@ -62,7 +63,7 @@ class _Stage:
             failed=self._failed,
         )
         machine.start()
-        works = (users.run(), rule.watch(replica), tell_story(case, machine))
+        works = (users.run(), rule.watch(replica), tell_story(case, machine, users))
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             await self._until_over(machine, tasks)
@@ -78,12 +79,19 @@ class _Stage:
         while self._now() < end:
             await asyncio.sleep(LOOK_SECONDS)
             if self._trace.onset is None:
-                self._trace.onset = machine.board.active.begun_at(self._case.fault)
+                self._trace.onset = self._onset(machine)
             if self._is_cured():
                 return
             for task in tasks:
                 if task.done():
                     task.result()
+
+    def _onset(self, machine: Machine) -> float | None:
+        """Of a fault that comes with a wake: not before it."""
+        begun = machine.board.active.begun_at(self._case.fault)
+        if begun is None or self._case.story is not Story.WAKE:
+            return begun
+        return None if machine.woken_at is None else max(begun, machine.woken_at)
 
     def _is_cured(self) -> bool:
         """A restart by the rule, and some time to come back from it. Healthy cases are played to their end."""

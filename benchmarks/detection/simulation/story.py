@@ -17,8 +17,12 @@ from e2e.fault_engine.settings import Settings
 
 if TYPE_CHECKING:
     from benchmarks.detection.simulation.machine import Machine
+    from benchmarks.detection.simulation.users import Users
 
 ASLEEP_SECONDS: Final = 60.0
+RARE_SECONDS: Final = 150.0
+BURST: Final = 1280
+"""Requests at once (ray#54070)."""
 SLEEP_CALLS: Final = {
     "vllm": ("/sleep?level=1", "/wake_up"),
     "sglang": ("/release_memory_occupation", "/resume_memory_occupation"),
@@ -63,19 +67,25 @@ def load_of(case: Case) -> Load:
     leaves = 0.5 if case.story is Story.LEAVERS else 0.0
     return Load(
         users=case.users,
+        pause_seconds=RARE_SECONDS if case.story is Story.RARE_USER else 2.0,
         leave_share=leaves,
         long_prompt_words=1500 if case.story is Story.LONG_PROMPTS else 0,
         max_tokens=2000 if case.story is Story.LONG_ANSWERS else 64,
     )
 
 
-async def tell_story(case: Case, machine: Machine) -> None:
+async def tell_story(case: Case, machine: Machine, users: Users) -> None:
     """From the start of the container to the end of the run."""
     await asyncio.sleep(case.startup_seconds + case.onset)
-    if case.story is Story.WAKE:
-        await _sleep_and_wake(case, machine)
-    elif case.entry.effects:
-        machine.order(case.fault, case.argument, case.incidence)
+    match case.story:
+        case Story.WAKE:
+            await _sleep_and_wake(case, machine)
+        case Story.LOADS_AGAIN:
+            machine.load_again(case.entry.name, case.argument)
+        case Story.BURST:
+            await users.burst(BURST)
+        case _ if case.entry.effects:
+            machine.order(case.fault, case.argument, case.incidence)
     await asyncio.Event().wait()
 
 
@@ -85,6 +95,7 @@ async def _sleep_and_wake(case: Case, machine: Machine) -> None:
     down, up = SLEEP_CALLS[case.dialect]
     await _call(machine, down)
     await asyncio.sleep(ASLEEP_SECONDS)
+    machine.woken_at = asyncio.get_running_loop().time()
     await _call(machine, up)
 
 

@@ -37,8 +37,6 @@ class Load:
     """Without a byte; then the user leaves."""
     leave_share: float = 0.0
     """Of the answers, that many are left in the middle."""
-    burst: int = 0
-    """So many questions at once, at the beginning."""
     long_prompt_words: int = 0
     """Of one question in ten."""
 
@@ -58,8 +56,12 @@ class Users:
 
     async def run(self) -> None:
         """Until cancelled."""
-        burst = (self._ask() for _ in range(self._load.burst))
-        await asyncio.gather(*burst, *(self._live() for _ in range(self._load.users)))
+        await asyncio.gather(*(self._live() for _ in range(self._load.users)))
+        await asyncio.Event().wait()
+
+    async def burst(self, count: int) -> None:
+        """So many questions at once; returns when the last is answered."""
+        await asyncio.gather(*(self._ask() for _ in range(count)))
 
     async def _live(self) -> None:
         while True:

@@ -1,0 +1,140 @@
+"""All scores of one benchmark run, and the sums that the report is made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.detection.bounds import at_most, quantile, wilson
+
+if TYPE_CHECKING:
+    from benchmarks.detection.running import Failure
+    from benchmarks.detection.scoring import Score
+
+PER_HOURS: Final = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Of a rule in some runs with a fault."""
+
+    runs: int
+    hits: int
+    low: float
+    high: float
+    p50: float | None
+    p99: float | None
+    out_p50: float | None
+    restart_p50: float | None
+    right: int
+    """Incidents of a class that is right, where the rule opens any."""
+    opened: int
+
+    @property
+    def rate(self) -> float:
+        return self.hits / self.runs if self.runs else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarms:
+    """Of a rule while nothing was wrong."""
+
+    hours: float
+    outs: int
+    restarts: int
+    incidents: int
+    restarts_at_most: float
+    """Per 1,000 h, with 95 % confidence."""
+    outs_at_most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Per hour of looking, and as a share of what users were given."""
+
+    requests: float
+    tokens: float
+    share: float | None
+
+
+@dataclass(slots=True)
+class Results:
+    drawn: int
+    seeds: int
+    scores: dict[str, list[Score]] = field(default_factory=dict)
+    """By part: faults, healthy, sporadic, free."""
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, part: str, scores: Iterable[Score], failures: Iterable[Failure]) -> None:
+        self.scores.setdefault(part, []).extend(scores)
+        self.failures.extend(failures)
+
+    def of(self, part: str, keep: Callable[[Score], bool] = lambda _: True) -> list[Score]:
+        return [score for score in self.scores.get(part, []) if keep(score)]
+
+    def names(self, part: str, name: Callable[[Score], str]) -> list[str]:
+        """In the order in which they came, sorted."""
+        return sorted({name(score) for score in self.of(part)})
+
+
+def detection(scores: Sequence[Score]) -> Detection:
+    """Runs in which the fault never came into force say nothing."""
+    begun = [score for score in scores if score.began]
+    hits = [score for score in begun if score.detected]
+    seconds = [score.seconds for score in hits if score.seconds is not None]
+    low, high = wilson(len(hits), len(begun))
+    return Detection(
+        runs=len(begun),
+        hits=len(hits),
+        low=low,
+        high=high,
+        p50=quantile(seconds, 0.5),
+        p99=quantile(seconds, 0.99),
+        out_p50=quantile([s.out_seconds for s in hits if s.out_seconds is not None], 0.5),
+        restart_p50=quantile([s.restart_seconds for s in hits if s.restart_seconds is not None], 0.5),
+        right=sum(score.right_class is True for score in hits),
+        opened=sum(score.right_class is not None for score in hits),
+    )
+
+
+def alarms(scores: Sequence[Score]) -> Alarms:
+    """Also what was done before a fault came."""
+    hours = sum(score.healthy_hours for score in scores)
+    outs, restarts = sum(s.false_outs for s in scores), sum(s.false_restarts for s in scores)
+    per = PER_HOURS / hours if hours else float("inf")
+    return Alarms(
+        hours=hours,
+        outs=outs,
+        restarts=restarts,
+        incidents=sum(score.false_incidents for score in scores),
+        restarts_at_most=at_most(restarts) * per,
+        outs_at_most=at_most(outs) * per,
+    )
+
+
+def cost(scores: Sequence[Score]) -> Cost:
+    hours = sum(score.hours for score in scores) or 1.0
+    tokens, users = sum(s.tokens for s in scores), sum(s.user_tokens for s in scores)
+    return Cost(
+        requests=sum(score.requests for score in scores) / hours,
+        tokens=tokens / hours,
+        share=tokens / users if users else None,
+    )
+
+
+def detected_within(scores: Sequence[Score], seconds: float) -> float | None:
+    """Share of the runs that had a reaction so soon."""
+    begun = [score for score in scores if score.began]
+    if not begun:
+        return None
+    return sum(score.seconds is not None and score.seconds <= seconds for score in begun) / len(begun)
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    return {
+        "drawn": results.drawn,
+        "seeds": results.seeds,
+        "scores": {part: [score.as_json() for score in scores] for part, scores in results.scores.items()},
+        "failures": [{"run": failure.run, "why": failure.why} for failure in results.failures],
+    }

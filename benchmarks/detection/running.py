@@ -1,0 +1,79 @@
+"""Plays many runs, each in a process of a small pool, and tells how far it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.detection.entrants import ENTRANTS
+from benchmarks.detection.scoring import Score, score
+from benchmarks.detection.simulation.play import play
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from benchmarks.detection.cases import Case
+
+TOLD_SECONDS: Final = 15.0
+RUNS_PER_PROCESS: Final = 200
+"""What a run leaves behind goes with its process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    case: Case
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The benchmark's own: of this run nothing can be said."""
+
+    run: str
+    why: str
+
+
+def runs(cases: Iterable[Case], rules: Sequence[str]) -> Iterator[Run]:
+    """Each case with each rule that can be used there."""
+    for case in cases:
+        for entrant in ENTRANTS:
+            if entrant.name in rules and case.dialect in entrant.dialects:
+                yield Run(case, entrant.name)
+
+
+def play_run(run: Run) -> Score | Failure:
+    """In a process of the pool."""
+    entrant = next(entrant for entrant in ENTRANTS if entrant.name == run.rule)
+    try:
+        return score(run.case, run.rule, play(run.case, entrant))
+    except Exception:  # noqa: BLE001 - it is reported, and the others go on
+        return Failure(f"{run.rule} beside {run.case.name}", traceback.format_exc(limit=-4))
+
+
+def play_all(todo: Sequence[Run], processes: int, what: str) -> tuple[list[Score], list[Failure]]:
+    """In any order."""
+    scores: list[Score] = []
+    failures: list[Failure] = []
+    began = told = time.monotonic()
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS
+    ) as pool:
+        futures: list[Future[Score | Failure]] = [pool.submit(play_run, run) for run in todo]
+        for done, future in enumerate(as_completed(futures), 1):
+            outcome = future.result()
+            if isinstance(outcome, Score):
+                scores.append(outcome)
+            else:
+                failures.append(outcome)
+            if time.monotonic() - told >= TOLD_SECONDS or done == len(todo):
+                told = time.monotonic()
+                left = (told - began) / done * (len(todo) - done)
+                simulated = sum(one.hours for one in scores)
+                line = f">> {what}: {done}/{len(todo)} runs, {simulated:.1f} h simulated, about {left:.0f} s to go"
+                print(line, file=sys.stderr, flush=True)
+    return scores, failures
