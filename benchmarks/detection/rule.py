@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from benchmarks.detection.simulation.network import Network
     from benchmarks.detection.trace import Deed
+    from e2e.fault_engine.exchange import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,32 @@ class Replica:
     """Its process lives."""
     failed: Callable[[], None]
     """To be told of an exception in the rule's own code."""
+
+
+class Wire(Protocol):
+    """The way to a port, simulated or real."""
+
+    async def open(self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, own: bool) -> Any:
+        """Send a request. Raises OSError and httpx.HTTPError, as the others do."""
+
+    async def next(self, connection: Any) -> Message:
+        """The next part of the answer, as ASGI names them."""
+
+    def close(self, connection: Any) -> None:
+        """By the client."""
+
+
+class Container(Protocol):
+    """What a story may do to the model server."""
+
+    network: Wire
+    woken_at: float | None
+
+    def order(self, name: str, argument: str | None, incidence: float | None = None) -> None:
+        """Put a fault in force."""
+
+    def load_again(self, name: str, argument: str | None) -> None:
+        """Somebody else restarts it, and with this fault it loads for long."""
 
 
 class Rule(Protocol):

@@ -16,7 +16,7 @@ from e2e.fault_engine.model import ModelKind
 from e2e.fault_engine.settings import Settings
 
 if TYPE_CHECKING:
-    from benchmarks.detection.simulation.machine import Machine
+    from benchmarks.detection.rule import Container
     from benchmarks.detection.simulation.users import Users
 
 ASLEEP_SECONDS: Final = 60.0
@@ -74,7 +74,7 @@ def load_of(case: Case) -> Load:
     )
 
 
-async def tell_story(case: Case, machine: Machine, users: Users) -> None:
+async def tell_story(case: Case, machine: Container, users: Users) -> None:
     """From the start of the container to the end of the run."""
     await asyncio.sleep(case.startup_seconds + case.onset)
     match case.story:
@@ -89,7 +89,7 @@ async def tell_story(case: Case, machine: Machine, users: Users) -> None:
     await asyncio.Event().wait()
 
 
-async def _sleep_and_wake(case: Case, machine: Machine) -> None:
+async def _sleep_and_wake(case: Case, machine: Container) -> None:
     machine.order(case.fault, case.argument, case.incidence)
     await asyncio.sleep(ORDERED_BEFORE_SECONDS)
     down, up = SLEEP_CALLS[case.dialect]
@@ -99,7 +99,7 @@ async def _sleep_and_wake(case: Case, machine: Machine) -> None:
     await _call(machine, up)
 
 
-async def _call(machine: Machine, path: str) -> None:
+async def _call(machine: Container, path: str) -> None:
     """By somebody else."""
     with suppress(OSError, httpx.HTTPError):
         connection = await machine.network.open("POST", path, HEADERS, json.dumps({}).encode(), own=False)

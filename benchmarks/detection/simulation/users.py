@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from benchmarks.detection.simulation.network import Network
+    from benchmarks.detection.rule import Wire
 
 HEADERS: Final = {"Host": "127.0.0.1:8000", "User-Agent": "user", "Content-Type": "application/json"}
 AWAY_SECONDS: Final = 1.0
@@ -45,7 +45,7 @@ class Users:
     """They ask while the replica is in rotation, as a router would have it."""
 
     def __init__(
-        self, network: Network, dialect: str, load: Load, luck: Random, in_rotation: Callable[[], bool]
+        self, network: Wire, dialect: str, load: Load, luck: Random, in_rotation: Callable[[], bool]
     ) -> None:
         self._network = network
         self._dialect = dialect
