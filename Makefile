@@ -56,6 +56,21 @@ e2e-on-cluster: # most cases wait most of the time: four at once
 e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP
 
+# Of `benchmark-detection`: cases of each behaviour in each dialect, simulated hours and real minutes without a fault, and
+# cases that are played again in real time. The full form: SEEDS=20 HOURS=1000 REAL_MINUTES=60 REAL_SAMPLES=100.
+SEEDS ?= 2
+HOURS ?= 5
+REAL_MINUTES ?= 0
+REAL_SAMPLES ?= 0
+DRAW ?= $(shell shuf -i 0-999999 -n 1)
+BENCHMARK := PYTHONHASHSEED=0 $(RUN) --group benchmarks python -m benchmarks.detection
+
+.PHONY: benchmark-detection
+benchmark-detection: .venv/.synced ## detection rate, delay, false alarms, beside other rules (SEEDS, HOURS, REAL_MINUTES, REAL_SAMPLES, DRAW)
+	$(BENCHMARK) --seeds $(SEEDS) --hours $(HOURS) --draw $(DRAW)
+	@if [ $(REAL_MINUTES) != 0 ] || [ $(REAL_SAMPLES) != 0 ]; then \
+	  $(BENCHMARK).real --samples $(REAL_SAMPLES) --minutes $(REAL_MINUTES) --draw $(DRAW); fi
+
 cluster-up: .venv/.synced ## start the local cluster (or use the one you name: --kubeconfig, kind)
 	@$(RUN) python -m e2e.cluster up
 

@@ -9,9 +9,9 @@ from benchmarks.detection.cases import LOADED, SILENT, Behaviour, LoadName, Stor
 FAULTY: Final = (
     Behaviour(name="hang", says="the engine stops; health stays as it is", faults=("hang", "hang-when-health-lies")),
     Behaviour(
-        name="hang when idle",
-        says="the first request after a pause hangs it, or waits for ever",
-        faults=("hang-after-idle=20..60", "sleep-race=20..60"),
+        name="sick after a pause",
+        says="the first request after a pause hangs it, kills it, or waits for ever",
+        faults=("hang-after-idle=20..60", "sleep-race=20..60", "die-after-idle=20..60"),
         loads=SILENT,
         story=Story.RARE_USER,
         seconds=900,
@@ -97,7 +97,10 @@ FAULTY: Final = (
         seconds=600,
     ),
     Behaviour(
-        name="drift", says="fluent text of another model, or pieces of words", faults=("drift", "gibberish"), seconds=600
+        name="drift",
+        says="fluent text of another model, or pieces of words",
+        faults=("drift", "gibberish", "drift-after-requests=20..200", "drift-slightly"),
+        seconds=600,
     ),
     Behaviour(
         name="corrupt cache",
@@ -120,6 +123,19 @@ FAULTY: Final = (
         loads=(LoadName.IDLE, LoadName.LIGHT),
         story=Story.WAKE,
         seconds=600,
+    ),
+    Behaviour(
+        name="asleep, and says that it is awake",
+        says="every request waits",
+        faults=("asleep-unsaid",),
+        seconds=900,
+    ),
+    Behaviour(
+        name="stale words",
+        says="what an abandoned stream had yet to say is given to the next one",
+        faults=("stale-bleed",),
+        loads=SILENT,
+        story=Story.FROM_START,
     ),
     Behaviour(
         name="cross-talk",

@@ -14,7 +14,7 @@ _Z: Final = 1.959964
 
 
 def at_most(events: int, confidence: float = CONFIDENCE) -> float:
-    """Upper bound of a Poisson mean of which `events` were seen (exact, one-sided). 0 events: 3.0, the rule of three."""
+    """Upper bound of a Poisson mean of which `events` were seen, exact and one-sided. 0: 3.0, the rule of three."""
     low, high = float(events), 10.0 + 4.0 * events
     for _ in range(100):
         mean = (low + high) / 2

@@ -38,6 +38,8 @@ class Story(StrEnum):
     BURST = "burst"
     LOADS_AGAIN = "loads-again"
     """Somebody restarts the engine, and the model loads for ten minutes."""
+    FROM_START = "from-start"
+    """The fault is there when the server comes up, before anybody is let in."""
     RARE_USER = "rare-user"
     """One user, who comes every few minutes."""
     OVERLOAD = "overload"
@@ -90,7 +92,7 @@ class Case:
         """Of the run."""
         argument = "" if self.argument is None else f"={self.argument}"
         share = "" if self.incidence is None else f"@{self.incidence:g}"
-        return f"{self.behaviour}: {self.fault}{argument}{share} × {self.dialect} × {self.load}, seed {self.seed}"
+        return f"{self.behaviour}: {self.fault}{argument}{share} in {self.dialect}, {self.load}, seed {self.seed}"
 
 
 LOADED: Final = (LoadName.LIGHT, LoadName.BUSY)
@@ -131,6 +133,7 @@ def draw(behaviour: Behaviour, fault: str, dialect: str, seed: str) -> Case:
         users = 2 * slots
     if behaviour.story is Story.RARE_USER:
         users = 1
+    onset = 0.0 if behaviour.story is Story.FROM_START else luck.uniform(*PROVEN_SECONDS)
     return Case(
         behaviour=behaviour.name,
         fault=name,
@@ -139,7 +142,7 @@ def draw(behaviour: Behaviour, fault: str, dialect: str, seed: str) -> Case:
         load=load,
         story=behaviour.story,
         seed=seed,
-        onset=round(luck.uniform(*PROVEN_SECONDS), 1),
+        onset=round(onset, 1),
         seconds=behaviour.seconds,
         token_seconds=round(luck.uniform(*SPEEDS[load]), 4),
         prefill_token_seconds=round(luck.uniform(0.0001, 0.0006), 5),

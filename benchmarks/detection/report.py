@@ -14,7 +14,7 @@ from benchmarks.detection.results import Results, alarms, as_json, cost, detecte
 from e2e.fault_engine.faults import FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.detection.scoring import Score
 
@@ -34,7 +34,7 @@ def write(results: Results, folder: Path) -> None:
 def markdown(results: Results, *, has_plot: bool = False) -> str:
     parts = [
         "# Detection of faults, side by side",
-        f"Drawn from {results.drawn}, {results.seeds} seeds. Simulated time; see benchmarks/README.md for what that means.",
+        f"Drawn from {results.drawn}, {results.seeds} seeds. Simulated time: see benchmarks/README.md.",
         "![detection rate, time to the first reaction, sporadic faults](detection.png)" if has_plot else "",
         _summary(results),
         _by_behaviour(results),
@@ -54,16 +54,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _rules(results: Results, part: str) -> list[str]:
-    seen = {score.rule for score in results.of(part)}
-    return [entrant.name for entrant in ENTRANTS if entrant.name in seen]
+    return [entrant.name for entrant in ENTRANTS if entrant.name in results.rules(part)]
 
 
 def _summary(results: Results) -> str:
     rows = []
     for rule in _rules(results, "faults") or _rules(results, "healthy"):
-        mine = results.of("faults", lambda s, r=rule: s.rule == r)  # type: ignore[misc]
-        quiet = [s for part in ("faults", "healthy", "free") for s in results.of(part) if s.rule == rule]
-        found, false = detection(mine), alarms(quiet)
+        quiet = [s for part in ("faults", "healthy", "free") for s in results.of(part, rule=rule)]
+        found, false = detection(results.of("faults", rule=rule)), alarms(quiet)
         idle = cost([s for s in quiet if s.load == "idle" and s.expected is None])
         busy = cost([s for s in quiet if s.load == "busy" and s.expected is None])
         rows.append(
@@ -102,15 +100,14 @@ def _summary(results: Results) -> str:
 def _by_behaviour(results: Results) -> str:
     rules = _rules(results, "faults")
     rows = []
-    for name in results.names("faults", lambda s: s.behaviour):
-        cells = [_cell(results.of("faults", lambda s, n=name, r=rule: s.behaviour == n and s.rule == r)) for rule in rules]  # type: ignore[misc]
-        faults = sorted({s.fault for s in results.of("faults", lambda s, n=name: s.behaviour == n)})  # type: ignore[misc]
-        rows.append((name, ", ".join(sorted({row for f in faults for row in FAULTS[f].rows})), *cells))
+    for name in results.behaviours("faults"):
+        cells = [_cell(results.of("faults", rule=rule, behaviour=name)) for rule in rules]
+        cited = {row for s in results.of("faults", behaviour=name) for row in FAULTS[s.fault].rows}
+        rows.append((name, ", ".join(sorted(cited, key=lambda row: int(row[1:]))), *cells))
     if not rows:
         return ""
-    return "## Faults\n\nDetected of those that came into force; p50 / p99 of the seconds to the first reaction.\n\n" + table(
-        ("behaviour", "rows", *rules), rows
-    )
+    note = "Detected of those that came into force; p50 / p99 of the seconds to the first reaction."
+    return f"## Faults\n\n{note}\n\n{table(('behaviour', 'rows', *rules), rows)}"
 
 
 def _cell(scores: Sequence[Score]) -> str:
@@ -124,19 +121,19 @@ def _cell(scores: Sequence[Score]) -> str:
 
 def _healthy(results: Results) -> str:
     rules = _rules(results, "healthy")
-    names = results.names("healthy", lambda s: s.behaviour)
     rows = []
-    for name in names:
+    for name in results.behaviours("healthy"):
         cells = []
         for rule in rules:
-            scores = results.of("healthy", lambda s, n=name, r=rule: s.behaviour == n and s.rule == r)  # type: ignore[misc]
+            scores = results.of("healthy", rule=rule, behaviour=name)
             false = alarms(scores)
             cells.append(f"{false.outs} / {false.restarts} / {false.incidents} of {len(scores)}" if scores else "n/a")
         rows.append((name, *cells))
     free = results.of("free")
     lines = []
     if rows:
-        lines.append("## Healthy, and easily mistaken\n\nOut of rotation / restarts / incidents, all false, of so many runs.")
+        note = "Out of rotation / restarts / incidents, all false, of so many runs."
+        lines.append(f"## Healthy, and easily mistaken\n\n{note}")
         lines.append(table(("behaviour", *rules), rows))
     if free:
         false = alarms(free)
@@ -156,17 +153,18 @@ def _sporadic(results: Results) -> str:
     keys = sorted({(s.behaviour, s.incidence or 1.0, s.rule) for s in scores}, key=lambda k: (k[0], -k[1], k[2]))
     for behaviour, share, rule in keys:
         mine = [s for s in scores if (s.behaviour, s.incidence, s.rule) == (behaviour, share, rule)]
-        shares = [detected_within(mine, seconds) for seconds in WITHIN]
-        rows.append((behaviour, f"1 in {1 / share:.0f}", rule, len(mine), *("-" if x is None else f"{x:.0%}" for x in shares)))
+        shares = ["-" if x is None else f"{x:.0%}" for x in (detected_within(mine, seconds) for seconds in WITHIN)]
+        rows.append((behaviour, f"1 in {1 / share:.0f}", rule, len(mine), *shares))
     head = ("behaviour", "incidence", "rule", "runs", *(f"within {seconds} s" for seconds in WITHIN))
-    return f"## Sporadic faults\n\nShare of the runs with a reaction, by the share of requests that are hit.\n\n{table(head, rows)}"
+    note = "Share of the runs with a reaction, by the share of requests that are hit."
+    return f"## Sporadic faults\n\n{note}\n\n{table(head, rows)}"
 
 
 def _wins(results: Results) -> str:
     """Where a rival found more, or the same much sooner."""
     lines = []
-    for name in results.names("faults", lambda s: s.behaviour):
-        of = results.of("faults", lambda s, n=name: s.behaviour == n)  # type: ignore[misc]
+    for name in results.behaviours("faults"):
+        of = results.of("faults", behaviour=name)
         for rule in _rules(results, "faults"):
             theirs = [s for s in of if s.rule == rule]
             dialects = {s.dialect for s in theirs}
@@ -199,7 +197,7 @@ def _misses(results: Results) -> str:
     return "\n\n".join(
         (
             "## Misses of ours, one by one",
-            _list("Not detected", missed, lambda s: ""),
+            _list("Not detected", missed),
             _list("Another class than expected", wrong, lambda s: f": {s.found}, expected {s.expected}"),
             _list("A reaction, and no incident", silent, lambda s: f": after {_seconds(s.seconds)}"),
             _list(
@@ -207,15 +205,15 @@ def _misses(results: Results) -> str:
                 false,
                 lambda s: f": {s.false_outs} out, {s.false_restarts} restarts, {s.false_incidents} incidents",
             ),
-            _list("The fault never came into force", absent, lambda s: ""),
+            _list("The fault never came into force", absent),
             _list("Errors in a rule's own code", errors, lambda s: f": {s.own_errors} of {s.rule}"),
         )
     )
 
 
-def _list(title: str, scores: Sequence[Score], more: Any) -> str:
+def _list(title: str, scores: Sequence[Score], more: Callable[[Score], str] = lambda _: "") -> str:
     lines = [
-        f"- {s.behaviour}: `{s.fault}{'' if s.argument is None else '=' + s.argument}` × {s.dialect} × {s.load}, "
+        f"- {s.behaviour}: `{s.fault}{'' if s.argument is None else '=' + s.argument}` in {s.dialect}, {s.load}, "
         f"seed {s.seed}{more(s)}"
         for s in sorted(scores, key=lambda s: (s.behaviour, s.fault, s.dialect, s.seed))
     ]
@@ -224,7 +222,8 @@ def _list(title: str, scores: Sequence[Score], more: Any) -> str:
 
 def _unseen() -> str:
     """What the fault engine cannot show, or a look from the pod cannot see."""
-    hidden = [f"- `{e.name}` ({', '.join(e.rows)}): {e.needs}" for e in FAULTS.values() if e.expected and e.seen_by == "nothing"]
+    entries = [entry for entry in FAULTS.values() if entry.expected and entry.seen_by == "nothing"]
+    hidden = [f"- `{entry.name}` ({', '.join(entry.rows)}): {entry.needs}" for entry in entries]
     unseen = tomllib.loads((Path(catalogue.__file__).with_name("unseen.toml")).read_text())
     rows = [f"- {name}: {_reason(value)}" for name, value in unseen.items()]
     return "## Not visible from inside the pod, so not played\n\n" + "\n".join([*hidden, *rows])

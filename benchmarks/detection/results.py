@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.detection.bounds import at_most, quantile, wilson
+from benchmarks.detection.scoring import Score
 
 if TYPE_CHECKING:
-    from benchmarks.detection.running import Failure
-    from benchmarks.detection.scoring import Score
+    from collections.abc import Iterable, Sequence
 
 PER_HOURS: Final = 1000.0
 
@@ -58,6 +57,14 @@ class Cost:
     share: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The benchmark's own: of this run nothing can be said."""
+
+    run: str
+    why: str
+
+
 @dataclass(slots=True)
 class Results:
     drawn: int
@@ -70,12 +77,19 @@ class Results:
         self.scores.setdefault(part, []).extend(scores)
         self.failures.extend(failures)
 
-    def of(self, part: str, keep: Callable[[Score], bool] = lambda _: True) -> list[Score]:
-        return [score for score in self.scores.get(part, []) if keep(score)]
+    def of(self, part: str, *, rule: str | None = None, behaviour: str | None = None) -> list[Score]:
+        """Those of a part; all rules, and all behaviours, where none is named."""
+        return [
+            score
+            for score in self.scores.get(part, [])
+            if rule in (None, score.rule) and behaviour in (None, score.behaviour)
+        ]
 
-    def names(self, part: str, name: Callable[[Score], str]) -> list[str]:
-        """In the order in which they came, sorted."""
-        return sorted({name(score) for score in self.of(part)})
+    def rules(self, part: str) -> set[str]:
+        return {score.rule for score in self.of(part)}
+
+    def behaviours(self, part: str) -> list[str]:
+        return sorted({score.behaviour for score in self.of(part)})
 
 
 def detection(scores: Sequence[Score]) -> Detection:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmarks.detection.simulation.network import Network
+from benchmarks.detection.trace import Deed
+
 if TYPE_CHECKING:
-    from benchmarks.detection.simulation.network import Network
-    from benchmarks.detection.trace import Deed
     from e2e.fault_engine.exchange import Message
 
 
@@ -46,8 +47,11 @@ class Wire(Protocol):
 class Container(Protocol):
     """What a story may do to the model server."""
 
-    network: Wire
     woken_at: float | None
+
+    @property
+    def network(self) -> Wire:
+        """To its port."""
 
     def order(self, name: str, argument: str | None, incidence: float | None = None) -> None:
         """Put a fault in force."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.detection.cases import Case
 from benchmarks.detection.entrants import ENTRANTS
+from benchmarks.detection.results import Failure
 from benchmarks.detection.scoring import Score, score
 from benchmarks.detection.simulation.play import play
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    from benchmarks.detection.cases import Case
 
 TOLD_SECONDS: Final = 15.0
 RUNS_PER_PROCESS: Final = 200
@@ -28,14 +28,6 @@ RUNS_PER_PROCESS: Final = 200
 class Run:
     case: Case
     rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The benchmark's own: of this run nothing can be said."""
-
-    run: str
-    why: str
 
 
 def runs(cases: Iterable[Case], rules: Sequence[str]) -> Iterator[Run]:
@@ -60,9 +52,7 @@ def play_all(todo: Sequence[Run], processes: int, what: str) -> tuple[list[Score
     scores: list[Score] = []
     failures: list[Failure] = []
     began = told = time.monotonic()
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS
-    ) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS) as pool:
         futures: list[Future[Score | Failure]] = [pool.submit(play_run, run) for run in todo]
         for done, future in enumerate(as_completed(futures), 1):
             outcome = future.result()

@@ -65,7 +65,9 @@ def score(case: Case, rule: str, trace: Trace) -> Score:
     events = _settled(trace.events)
     before = [event for event in events if onset is None or event.at < onset]
     if case.unserved or case.story.value == "wake":
-        before = [event for event in before if event.deed is not Deed.LEFT or event.at < case.startup_seconds + case.onset]
+        before = [
+            event for event in before if event.deed is not Deed.LEFT or event.at < case.startup_seconds + case.onset
+        ]
     after = [] if onset is None else [event for event in events if event.at >= onset]
     times = {deed: next((event.at for event in after if event.deed is deed), None) for deed in REACTIONS}
     if onset is not None and _is_out(events, onset):

@@ -53,21 +53,20 @@ def markdown(drawn: int, pairs: Sequence[Pair], frees: Sequence[tuple[Score, Foo
     classes = sum(pair.simulated.found.partition("/")[0] == pair.real.found.partition("/")[0] for pair in pairs)
     rows = [
         (
-            f"{pair.real.behaviour}: `{pair.real.fault}` × {pair.real.dialect} × {pair.real.load}",
-            *(f"{_seconds(one.seconds)} / {_seconds(one.restart_seconds)} {one.found}" for one in (pair.simulated, pair.real)),
+            f"{pair.real.behaviour}: `{pair.real.fault}` in {pair.real.dialect}, {pair.real.load}",
+            *(_reaction(one) for one in (pair.simulated, pair.real)),
             *(f"{one.false_outs} / {one.false_restarts}" for one in (pair.simulated, pair.real)),
         )
         for pair in pairs
     ]
     head = ("case", "simulated: reaction / restart", "real", "false out / restarts, simulated", "real")
-    lines = [
-        "# The simulation against real time",
+    agreement = (
         f"Drawn from {drawn}. The same case twice: simulated, and as processes over sockets. "
-        f"Detected in both or in neither: {same} of {len(pairs)}; the same class: {classes} of {len(pairs)}.",
-        table(head, rows) if rows else "",
-    ]
+        f"Detected in both or in neither: {same} of {len(pairs)}; the same class: {classes} of {len(pairs)}."
+    )
+    lines = ["# The simulation against real time", agreement, table(head, rows) if rows else ""]
     if frees:
-        head = ("without a fault", "minutes", "false out", "false restarts", "CPU of one core", "RSS")
+        quiet_head = ("without a fault", "minutes", "false out", "false restarts", "CPU of one core", "RSS")
         quiet = [
             (
                 use.beside,
@@ -79,8 +78,12 @@ def markdown(drawn: int, pairs: Sequence[Pair], frees: Sequence[tuple[Score, Foo
             )
             for one, use in frees
         ]
-        lines.append(table(head, quiet))
+        lines.append(table(quiet_head, quiet))
     return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _reaction(one: Score) -> str:
+    return f"{_seconds(one.seconds)} / {_seconds(one.restart_seconds)} {one.found}"
 
 
 def _seconds(value: float | None) -> str:

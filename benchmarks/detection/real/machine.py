@@ -1,4 +1,4 @@
-"""A fault engine as processes, which plays the same case as the simulated container does; and its use of the machine."""
+"""A fault engine as processes, which plays what the simulated container plays; and what a process takes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RealMachine:
 
     def order(self, name: str, argument: str | None, incidence: float | None = None) -> None:
         body = json.dumps({"name": name, "arg": argument, "incidence": incidence}).encode()
-        asked = Request(f"http://{LOOPBACK}:{self._control}/faults", data=body, method="PUT")  # noqa: S310
+        asked = Request(f"http://{LOOPBACK}:{self._control}/faults", data=body, method="PUT")
         urlopen(asked, timeout=ANSWER_SECONDS).close()  # noqa: S310 - loopback
 
     def load_again(self, name: str, argument: str | None) -> None:

@@ -52,7 +52,7 @@ def sample(behaviours: Iterable[Behaviour], dialects: frozenset[str], seed: int,
         cases = list(expand([replace(behaviour, faults=faults)], dialects, [seed], drawn))
         if cases:
             case = cases[place % len(cases)]
-            chosen.append(replace(case, onset=ONSET_SECONDS, startup_seconds=STARTUP_SECONDS))
+            chosen.append(replace(case, onset=min(case.onset, ONSET_SECONDS), startup_seconds=STARTUP_SECONDS))
     return chosen
 
 

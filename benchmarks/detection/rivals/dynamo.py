@@ -1,6 +1,7 @@
-"""NVIDIA Dynamo's canary: after 10 s without activity on an endpoint a request with a time-out of 3 s, whose first answer
-counts; any chunk that is no error makes the endpoint ready again (ai-dynamo/dynamo lib/runtime/src/health_check.rs,
-01a13f01; defaults DYN_CANARY_WAIT_TIME 10, DYN_HEALTH_CHECK_REQUEST_TIMEOUT 3).
+"""NVIDIA Dynamo's canary: after 10 s without activity on an endpoint a request with a time-out of 3 s.
+
+Its first answer counts; any chunk that is no error makes the endpoint ready again (ai-dynamo/dynamo
+lib/runtime/src/health_check.rs, 01a13f01; defaults DYN_CANARY_WAIT_TIME 10, DYN_HEALTH_CHECK_REQUEST_TIMEOUT 3).
 
 A worker that is not ready gets no requests at once. The operator's probes read the same status: liveness 5 s with one
 failure, after a startup probe (deploy/cloud/operator/internal/dynamo/component_worker.go, 0284ad86).

@@ -1,8 +1,8 @@
 """modelsphere/hang-watcher 0.1.22: a sidecar that reads the engine's counters, and asks for a token where they stand.
 
-Settings of deploy/configmap.yaml (03509887): poll 5 s, stall 30 s, probe 5 s; the kubelet asks the sidecar every 5 s and
-restarts the engine after 2 failures (deploy/deployment-example.yaml, 9ab79b7e). The rule is that of watcher.go (304bb532)
-without its log file. It decides restarts only; a readiness probe is the user's.
+Settings of deploy/configmap.yaml (03509887): poll 5 s, stall 30 s, probe 5 s; the kubelet asks the sidecar every 5 s
+and restarts the engine after 2 failures (deploy/deployment-example.yaml, 9ab79b7e). The rule is that of watcher.go
+(304bb532) without its log file. It decides restarts only; a readiness probe is the user's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The kubelet's probes: what Kubernetes does with `startupProbe`, `livenessProbe` and `readinessProbe`.
 
-https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/: an HTTP probe succeeds with a status
-from 200 to 399; the others wait for the startup probe; a probe that still runs when it is due again is not doubled.
+https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/: an HTTP probe succeeds with a
+status from 200 to 399; the others wait for the startup probe; a probe that still runs when it is due is not doubled.
 """
 
 from __future__ import annotations

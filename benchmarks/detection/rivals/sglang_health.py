@@ -2,8 +2,8 @@
 (SGLANG_HEALTH_CHECK_TIMEOUT; sglang 0.5.23 entrypoints/http_server.py). The kubelet asks with its default period and
 threshold, and waits longer than the engine does, so that the engine's own verdict counts.
 
-`MANIFEST` is SGLang's example as it stands: sgl-project/sglang docker/k8s-sglang-service.yaml (0b082f52), whose time-out
-is the kubelet's 1 s. `/health` answers in 1.00 s at best (aws-solutions#387).
+`MANIFEST` is SGLang's example as it stands: sgl-project/sglang docker/k8s-sglang-service.yaml (0b082f52), whose
+time-out is the kubelet's 1 s. `/health` answers in 1.00 s at best (aws-solutions#387).
 """
 
 from __future__ import annotations

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx
 
+from e2e.fault_engine.exchange import Message
 from llm_watchdog.core.observations import SocketSample, SocketsObservation
 from llm_watchdog.probes.engine_client import OWN_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
 
-    from e2e.fault_engine.exchange import Message, Receive, Send
+    from e2e.fault_engine.exchange import Receive, Send
 
 ROUND_TRIP_SECONDS: Final = 0.0005
 USER_ADDRESS: Final = "10.0.0.9"

@@ -44,9 +44,7 @@ class Load:
 class Users:
     """They ask while the replica is in rotation, as a router would have it."""
 
-    def __init__(
-        self, network: Wire, dialect: str, load: Load, luck: Random, in_rotation: Callable[[], bool]
-    ) -> None:
+    def __init__(self, network: Wire, dialect: str, load: Load, luck: Random, in_rotation: Callable[[], bool]) -> None:
         self._network = network
         self._dialect = dialect
         self._load = load

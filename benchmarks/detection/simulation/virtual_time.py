@@ -76,7 +76,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], seed: str) -> T:
 
 @contextmanager
 def _steered(loop: VirtualLoop, seed: str) -> Iterator[None]:
-    """Clock and luck of the whole process, so that the product's own code runs unchanged and every run can be had again."""
+    """Clock and luck of the whole process: the product's code runs unchanged, and every run can be had again."""
     luck = random.Random(seed)  # noqa: S311 - of a simulation
     with ExitStack() as stack:
         for module, name, instead in (
