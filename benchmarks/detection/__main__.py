@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from benchmarks.detection.results import Results
 from benchmarks.detection.running import play_all, runs
 from e2e.fault_engine.faults.entry import DIALECTS
 
+WRITTEN_SECONDS: Final = 60.0
+"""A run that is ended has left a report of what it had done."""
 RESULTS: Final = Path(__file__).parents[1] / "results"
 
 
@@ -54,10 +57,13 @@ def main() -> int:
         "free": list(runs(free_hours(said.hours, dialects, drawn), [OURS])),
     }
     results = Results(drawn=drawn, seeds=said.seeds)
+    written = time.monotonic()
     for what, todo in parts.items():
-        if todo:
-            scores, failures = play_all(todo, said.processes, what)
-            results.add(what, scores, failures)
+        for outcome in play_all(todo, said.processes, what) if todo else ():
+            results.add(what, outcome)
+            if time.monotonic() - written > WRITTEN_SECONDS:
+                written = time.monotonic()
+                write(results, said.out)
     write(results, said.out)
     print(said.out / "detection.md")
     return 1 if results.failures else 0

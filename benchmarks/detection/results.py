@@ -9,7 +9,7 @@ from benchmarks.detection.bounds import at_most, quantile, wilson
 from benchmarks.detection.scoring import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 PER_HOURS: Final = 1000.0
 
@@ -73,9 +73,11 @@ class Results:
     """By part: faults, healthy, sporadic, free."""
     failures: list[Failure] = field(default_factory=list)
 
-    def add(self, part: str, scores: Iterable[Score], failures: Iterable[Failure]) -> None:
-        self.scores.setdefault(part, []).extend(scores)
-        self.failures.extend(failures)
+    def add(self, part: str, outcome: Score | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self.failures.append(outcome)
+        else:
+            self.scores.setdefault(part, []).append(outcome)
 
     def of(self, part: str, *, rule: str | None = None, behaviour: str | None = None) -> list[Score]:
         """Those of a part; all rules, and all behaviours, where none is named."""

@@ -47,23 +47,18 @@ def play_run(run: Run) -> Score | Failure:
         return Failure(f"{run.rule} beside {run.case.name}", traceback.format_exc(limit=-4))
 
 
-def play_all(todo: Sequence[Run], processes: int, what: str) -> tuple[list[Score], list[Failure]]:
-    """In any order."""
-    scores: list[Score] = []
-    failures: list[Failure] = []
+def play_all(todo: Sequence[Run], processes: int, what: str) -> Iterator[Score | Failure]:
+    """As they are done, in any order."""
+    simulated = 0.0
     began = told = time.monotonic()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS) as pool:
         futures: list[Future[Score | Failure]] = [pool.submit(play_run, run) for run in todo]
         for done, future in enumerate(as_completed(futures), 1):
             outcome = future.result()
-            if isinstance(outcome, Score):
-                scores.append(outcome)
-            else:
-                failures.append(outcome)
+            simulated += outcome.hours if isinstance(outcome, Score) else 0.0
+            yield outcome
             if time.monotonic() - told >= TOLD_SECONDS or done == len(todo):
                 told = time.monotonic()
                 left = (told - began) / done * (len(todo) - done)
-                simulated = sum(one.hours for one in scores)
                 line = f">> {what}: {done}/{len(todo)} runs, {simulated:.1f} h simulated, about {left:.0f} s to go"
                 print(line, file=sys.stderr, flush=True)
-    return scores, failures
