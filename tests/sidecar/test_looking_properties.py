@@ -19,7 +19,7 @@ from llm_watchdog.core.canaries import (
     Flaw,
 )
 from llm_watchdog.core.deadlines import KEYS_MAX, learn
-from llm_watchdog.core.intake import CANARIES_MAX, OTHERS_MAX, SHAPES_MAX, TRAFFIC_MAX, observe, observe_all
+from llm_watchdog.core.intake import CANARIES_MAX, OTHERS_MAX, SHAPES_MAX, STATUS_MAX, TRAFFIC_MAX, observe, observe_all
 from llm_watchdog.core.observations import (
     AnswerKind,
     Beat,
@@ -254,5 +254,6 @@ def test_a_long_life_stays_within_its_bounds() -> None:
     assert len(window.canaries) == CANARIES_MAX
     assert len(window.traffic) == TRAFFIC_MAX
     assert len(window.ledger.connections) == 3
-    for history in (window.health, window.metrics, window.loads, window.states, window.status, window.blind):
+    for history in (window.health, window.metrics, window.loads, window.states, window.blind):
         assert len(history) == OTHERS_MAX
+    assert len(window.status) == STATUS_MAX
