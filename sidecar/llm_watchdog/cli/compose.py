@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_watchdog.actions.drain import Drain
 from llm_watchdog.actions.flush import CacheFlush
 from llm_watchdog.actions.restart import RestartAction
+from llm_watchdog.api.limits import limits
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.observations import SocketsObservation
 from llm_watchdog.core.replica import Replica
@@ -130,6 +131,7 @@ async def watch(form: Form) -> None:
             "policyProblem": form.policy.problem,
             "journal": {"durable": journal.durable, "errors": journal.errors, "lastError": journal.last_error},
             "checks": watcher.checks(),
+            "limits": [limit.message for limit in limits(form.policy.policy.engine, form.policy.policy.watchdog)],
             "canaries": {outcome.value: count for outcome, count in watcher.tally.canaries.items()},
             **form.facts(),
         }

@@ -30,6 +30,7 @@ RETRY_SECONDS: Final = 5.0
 NOT_APPLICABLE_FACTOR: Final = 10
 """Intervals until something that could not be made is tried again."""
 
+_MIXED: Final = frozenset({CheckKind.CROSS_TALK, CheckKind.STALE})
 _ONCE: Final = frozenset({CheckKind.STALE, CheckKind.SLOTS})
 """They drop streams, and aborts have caused leaks (vllm#51921): once for each start, out of rotation."""
 
@@ -52,9 +53,11 @@ def impossible(kind: CheckKind, setting: Setting) -> str:
     """Why this check is not made in this setting at all; empty: it is."""
     switch = _switch(kind, setting.policy)
     unsafe = not setting.pair_is_safe and switch is Switch.AUTO and kind is CheckKind.CROSS_TALK
+    # Where streams are known to be mixed up, some tokens before it serves are worth it.
+    worth_it = not setting.pair_is_safe and not setting.in_rotation and kind in _MIXED
     reasons = {
         f"task {setting.target.task.value} allows no generation": setting.target.task is not EngineTask.GENERATE,
-        "each token is billed": setting.target.metered,
+        "each token is billed": setting.target.metered and not worth_it,
         "switched off": switch is Switch.OFF,
         "the prefix cache cannot be bypassed for one request": kind is CheckKind.CACHE_PAIR and not setting.cold,
         "the number of slots is not known: set spec.engine.concurrency": kind is CheckKind.SLOTS and not setting.slots,

@@ -178,7 +178,9 @@ class Dialect(Protocol):
     templated: frozenset[str] = frozenset({"chat"})
     """Shapes in which the server wraps the prompt into a chat template, which may contain today's date."""
     version_path: str | None = None
-    """Answers `{"version": ...}`: output is compared within one version only."""
+    """Output is compared within one version only."""
+    version_field: str = "version"
+    """Of the JSON object that it answers with."""
 
     @classmethod
     def of(cls, target: EngineTarget) -> Self:  # noqa: ARG003

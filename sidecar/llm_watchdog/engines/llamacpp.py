@@ -42,6 +42,8 @@ class LlamaCpp(OpenAI):
     """`engine.type: llamacpp`."""
 
     health: Call = Call(method="GET", path="/health")
+    version_path: str | None = "/props"
+    version_field: str = "build_info"
     metrics_path: str | None = "/metrics"
     status_calls: tuple[StatusCall, ...] = (
         StatusCall(name=PROPS, call=Call(method="GET", path="/props"), seconds=2.0, guards=True),

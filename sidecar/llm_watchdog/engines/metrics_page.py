@@ -25,6 +25,11 @@ class Sums:
         """The sum over all label sets."""
         return sum(value for _, value in self._found[name]) if name in self._found else None
 
+    def mean(self, name: str) -> float | None:
+        """Over all label sets: a share of something is not added up over ranks."""
+        values = [value for _, value in self.samples(name)]
+        return sum(values) / len(values) if values else None
+
     def samples(self, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
         """One by one."""
         yield from self._found.get(name, ())

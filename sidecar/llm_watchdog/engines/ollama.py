@@ -30,6 +30,7 @@ class Ollama(OpenAI):
     """`engine.type: ollama`."""
 
     health: Call = Call(method="GET", path="/")
+    version_path: str | None = "/api/version"
     status_calls: tuple[StatusCall, ...] = (
         StatusCall(name=PS, call=Call(method="GET", path="/api/ps"), seconds=2.0, guards=True),
     )

@@ -52,6 +52,7 @@ class SGLang(OpenAI):
     """`engine.type: sglang`."""
 
     health: Call = Call(method="GET", path="/ping")
+    version_path: str | None = "/server_info"
     """Not `/health`: it generates, is not cancelled when its client gives up (sglang#35884), and fails in a pause."""
     metrics_path: str | None = "/metrics"
     state_paths: tuple[StatePath, ...] = (
@@ -139,14 +140,14 @@ class SGLang(OpenAI):
         return base_models(body)
 
     def read_metrics(self, page: str) -> MetricsReading | None:
-        """Summed over the data-parallel ranks."""
+        """Summed over the data-parallel ranks; shares are their mean."""
         sums = read_sums(page, WANTED)
         if sums is None or RUNNING not in sums:
             return None
         return MetricsReading(
             running=_total(sums, RUNNING),
             waiting=_total(sums, WAITING),
-            kv_usage=_total(sums, KV_USAGE),
+            kv_usage=sums.mean(KV_USAGE),
             prompt_tokens=_total(sums, REALTIME_TOKENS, mode="prefill_compute"),
             generation_tokens=_total(sums, REALTIME_TOKENS, mode="decode"),
             progress=_total(sums, REALTIME_TOKENS),

@@ -30,6 +30,7 @@ class Tgi(OpenAI):
     """`engine.type: tgi`."""
 
     health: Call = Call(method="GET", path="/health")
+    version_path: str | None = "/info"
     metrics_path: str | None = "/metrics"
     shapes: tuple[str, ...] = ("generate_stream",)
     framing: Framing = Framing.SSE

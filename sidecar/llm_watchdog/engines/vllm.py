@@ -94,7 +94,7 @@ class Vllm(OpenAI):
         return Call(method=call.method, path=call.path, body=body, headers=call.headers)
 
     def read_metrics(self, page: str) -> MetricsReading | None:
-        """Summed over the data-parallel ranks."""
+        """Summed over the data-parallel ranks; shares are their mean."""
         sums = read_sums(page, WANTED)
         if sums is None or RUNNING not in sums:
             return None
@@ -102,7 +102,7 @@ class Vllm(OpenAI):
         return MetricsReading(
             running=sums.get(RUNNING),
             waiting=sums.get(WAITING),
-            kv_usage=_first(sums, KV_USAGE),
+            kv_usage=next((share for name in KV_USAGE if (share := sums.mean(name)) is not None), None),
             prompt_tokens=sums.get(PROMPT_TOKENS),
             generation_tokens=sums.get(GENERATION_TOKENS),
             process_start=sums.get(PROCESS_START),

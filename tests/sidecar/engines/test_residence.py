@@ -179,7 +179,9 @@ async def test_a_model_that_is_being_unloaded_is_not_held() -> None:
         assert engine.canaries > before
 
 
-@pytest.mark.parametrize(("stay", "rests"), [(SOON, True), (TOMORROW, False), (FOR_EVER, False)])
+@pytest.mark.parametrize(
+    ("stay", "rests"), [(SOON, True), (TOMORROW, False), (FOR_EVER, False)], ids=["soon", "tomorrow", "for ever"]
+)
 async def test_a_model_with_an_idle_time_out_is_left_alone_after_ten_minutes_without_users(
     stay: str,
     *,

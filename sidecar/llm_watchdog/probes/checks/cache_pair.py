@@ -1,4 +1,4 @@
-"""One prompt on a hit of the prefix cache and on a miss. Counts only where the engine's own count proves the hit."""
+"""One prompt on a hit of the prefix cache and on a miss. Counts only where the engine's own count proves both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 async def cache_pair(check: Round) -> tuple[CheckAnswer, ...]:
     """The cached arm first: what the last round, before a sleep perhaps, left in the cache must not be written anew."""
     hit = await _cached(check)
-    cold = await check.ask(CACHED, Manner(arm=Arm.COLD, cold=True, logprobs=True, free_stop=False))
+    cold = await check.ask(CACHED, Manner(arm=Arm.COLD, cold=True, logprobs=True, free_stop=False, prove_hit=True))
+    if cold.hit:
+        raise NotMadeError("the engine takes the request that is to go around its cache for a hit (no cache_salt?)")
     if hit.hit is None:
         raise NotMadeError("the engine does not tell whether its prefix cache was used")
     if not hit.hit:

@@ -111,7 +111,7 @@ class Rounds:
             return ""
         answer = await self._client.get(self._dialect.version_path, seconds=VERSION_SECONDS)
         if answer.is_ok:
-            return str(json_object(answer.body).get("version", ""))
+            return str(json_object(answer.body).get(self._dialect.version_field, ""))
         if answer.status is not None and answer.status < httpx.codes.INTERNAL_SERVER_ERROR:
             return ""
         raise CutShortError(f"its version could not be read: {answer.kind} {answer.detail}")
