@@ -51,6 +51,8 @@ class End(StrEnum):
     QUARANTINED = "Quarantined"
     HEALED = "SelfHealed"
     """Nobody acts on it; it is lifted, and closes by itself."""
+    FLUSHED = "Flushed"
+    """None comes of it: the precautionary flush after a wake cures it before the engine serves."""
     LATE = "Late"
     """Acted on after minutes, or never: only that it is found is waited for."""
 
@@ -118,7 +120,7 @@ _SCENES: Final[Mapping[str, Scene]] = {
     "repeat-after-wake": Scene(steps=_SLEEP),
     "gibberish-after-wake": Scene(steps=_SLEEP),
     "drift-after-wake": Scene(steps=_SLEEP),
-    "stale-cache-after-wake": Scene(steps=_SLEEP),
+    "stale-cache-after-wake": Scene(steps=_SLEEP, end=End.FLUSHED),
     "wake-error": Scene(steps=_SLEEP),
     "wake-silent": Scene(steps=_SLEEP),
     "burst": Scene(steps=(Users(TrafficLoad(burst=1280)),)),

@@ -254,6 +254,6 @@ def test_a_long_life_stays_within_its_bounds() -> None:
     assert len(window.canaries) == CANARIES_MAX
     assert len(window.traffic) == TRAFFIC_MAX
     assert len(window.ledger.connections) == 3
+    assert len(window.status) == STATUS_MAX
     for history in (window.health, window.metrics, window.loads, window.states, window.blind):
         assert len(history) == OTHERS_MAX
-    assert len(window.status) == STATUS_MAX
