@@ -256,22 +256,28 @@ class Watcher:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _canaries(self) -> None:
+        checked = False
         while True:
             if self._aside:
                 await asyncio.sleep(TICK_SECONDS)
                 continue
             now = self._clock()
             due = cadence.canary_due_at(self.window, self.policy.engine, self.policy.watchdog, now)
-            if due is not None and self._wanted.is_set():
+            wanted = self._wanted.is_set()
+            if due is not None and wanted:
                 due = now
+            # Where a canary takes longer than its interval the next one is always due: they take turns then.
+            its_turn = due is not None and (due > now or not (checked or wanted))
+            check = self._checker.due(now) if its_turn else None
+            if check is not None:
+                checked = True
+                await self._guarded(partial(self._check_step, check))
+                continue
             if due is None or due > now:
-                check = None if due is None else self._checker.due(now)
-                if check is not None:
-                    await self._guarded(partial(self._check_step, check))
-                    continue
                 await asyncio.sleep(TICK_SECONDS if due is None else min(max(due - now, SOON_SECONDS), TICK_SECONDS))
                 continue
             self._wanted.clear()
+            checked = False
             await self._guarded(self._canary_step)
 
     async def _canary_step(self) -> None:
