@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     """No relist and no reconcile for this long: the process makes no progress."""
 
     crash_at: str = ""
-    """For tests only: `before:3` or `after:3` ends the process (kill -9) there around its third write."""
+    """For tests only: `before:FILE` or `after:FILE` ends the process (kill -9) around every write once."""
 
     kubeconfig: Path | None = Field(default=None, validation_alias="KUBECONFIG")
     """Outside a cluster."""

@@ -1,41 +1,60 @@
-"""The seam that lets a test end the process around any write."""
+"""The seam that lets a test end the process around every write."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from llmworker_operator.adapters.write_observer import CrashAt, crash_observers
+from llmworker_operator.adapters.write_observer import CrashAround, crash_observers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = """
-from llmworker_operator.adapters.write_observer import CrashAt
-observer = CrashAt({place!r})
-for n in (1, 2, 3):
-    observer.before(f"write {{n}}")
-    print("wrote", n, flush=True)
-    observer.after(f"write {{n}}")
+import sys
+from pathlib import Path
+from llmworker_operator.adapters.write_observer import CrashAround
+place, journal = sys.argv[1], Path(sys.argv[2])
+observer = CrashAround(place)
+written = journal.read_text().split() if journal.exists() else []
+for what in ("a", "b", "a", "c")[len(written):]:
+    observer.before(what)
+    with journal.open("a") as file:
+        file.write(what + "\\n")
+    observer.after(what)
 """
 
 
-@pytest.mark.parametrize(
-    ("place", "written"), [("before:1", 0), ("after:1", 1), ("before:3", 2), ("after:3", 3), ("before:4", 3)]
-)
-def test_dies_exactly_there(place: str, written: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(place=place)], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.count("wrote") == written
-    assert done.returncode == (0 if place == "before:4" else -signal.SIGKILL)
+def lives(side: str, folder: Path) -> int:
+    """How many processes it takes until one comes to its end."""
+    place = f"{side}:{folder / 'points'}"
+    for number in range(1, 10):
+        done = subprocess.run([sys.executable, "-c", PROGRAM, place, str(folder / "journal")], check=False)
+        if done.returncode == 0:
+            return number
+        assert done.returncode == -signal.SIGKILL
+    raise AssertionError("it never came to its end")
+
+
+@pytest.mark.parametrize(("side", "expected"), [("before", 5), ("after", 5), ("never", 1)])
+def test_dies_once_around_every_write_also_where_one_comes_again(tmp_path: Path, side: str, expected: int) -> None:
+    assert lives(side, tmp_path) == expected
+    assert (tmp_path / "journal").read_text().split() == ["a", "b", "a", "c"]
+    lines = (tmp_path / "points").read_text().splitlines()
+    died = [line.removeprefix("crash ") for line in lines if line.startswith("crash ")]
+    assert died == ([] if side == "never" else ["a", "b", "a", "c"])
+    assert [line.removeprefix("done ") for line in lines if line.startswith("done ")] == ["a", "b", "a", "c"]
 
 
 def test_ordinarily_nothing_is_observed() -> None:
     assert crash_observers("") == []
 
 
-@pytest.mark.parametrize("place", ["3", "during:3", "before:", "before:x"])
+@pytest.mark.parametrize("place", ["points", "during:points", "before:", ":points"])
 def test_a_typing_error_is_told(place: str) -> None:
-    with pytest.raises(ValueError, match="before:3"):
-        CrashAt(place)
+    with pytest.raises(ValueError, match="before:FILE"):
+        CrashAround(place)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.operator.live.api import Api, until
+from tests.operator.live import story
+from tests.operator.live.api import Api
+from tests.operator.live.policies import reinstall
 from tests.operator.live.process import Operator, operator
 
 if TYPE_CHECKING:
@@ -80,22 +82,21 @@ def running(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert started.stop() == 0
 
 
-def worker_manifest(namespace: str, name: str = "qwen", **spec: Any) -> dict[str, Any]:
-    template = {"spec": {"containers": [{"name": "engine", "image": "engine:1"}]}}
-    return {
-        "apiVersion": "llmworker.dev/v1alpha1",
-        "kind": "LLMWorker",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"engine": {"type": "openai"}, "template": template, "replicas": 2, **spec},
-    }
-
-
-def settled(api: Api, namespace: str, name: str = "qwen") -> dict[str, Any]:
-    """The worker once the operator has written a status for its present generation."""
-
-    def probe() -> dict[str, Any] | None:
-        worker = api.get("llmworkers", namespace, name)
-        seen = ((worker or {}).get("status") or {}).get("observedGeneration")
-        return worker if worker and seen == worker["metadata"]["generation"] else None
-
-    return until(probe)
+@pytest.fixture(scope="session")
+def undisturbed(
+    api: Api, apiserver: ApiAccess, installed: Path, nodes: None, tmp_path_factory: pytest.TempPathFactory
+) -> story.Undisturbed:
+    """The story with an operator that is left alone."""
+    namespace, folder = "undisturbed", tmp_path_factory.mktemp("undisturbed")
+    api.create("namespaces", {"metadata": {"name": namespace}})
+    story.begin(api, namespace)
+    points = folder / "points"
+    with operator(installed, folder / "operator.log", identity="same", crash_at=f"never:{points}") as process:
+        process.wait_until_it_leads()
+        at_work = story.at_rest(api, namespace, story.worked)
+        story.withdraw(api, namespace)
+        withdrawn = story.at_rest(api, namespace, story.withdrawn)
+        process.stop()
+    story.clear(api, namespace)
+    reinstall(apiserver)
+    return story.Undisturbed(at_work=at_work, withdrawn=withdrawn, writes=story.noted(points, "done", namespace))

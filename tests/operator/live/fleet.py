@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.operator.live.conftest import settled, worker_manifest
+from tests.operator.live.worker import settled, worker_manifest
 
 if TYPE_CHECKING:
     from tests.operator.live.api import Api

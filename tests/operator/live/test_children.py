@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.operator.live.api import Api, condition, until
-from tests.operator.live.conftest import settled, worker_manifest
+from tests.operator.live.worker import settled, worker_manifest
 
 if TYPE_CHECKING:
     from e2e.cluster.access import ApiAccess

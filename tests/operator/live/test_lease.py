@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from tests.operator.live.api import Api, until
-from tests.operator.live.conftest import SYSTEM, worker_manifest
+from tests.operator.live.conftest import SYSTEM
 from tests.operator.live.process import operator
+from tests.operator.live.worker import worker_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

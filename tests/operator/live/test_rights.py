@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.operator.live.api import Api, condition, until
-from tests.operator.live.conftest import BASE, settled, worker_manifest
+from tests.operator.live.conftest import BASE
+from tests.operator.live.policies import BINDINGS, NAME, POLICIES, missing_policy, reinstall
+from tests.operator.live.worker import settled, worker_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,26 +18,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("running")]
 
-POLICIES, BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
-NAME = "llmworker-watchdog-incidents"
 CRDS = BASE.parents[1] / "crds"
-
-
-def reinstall(apiserver: ApiAccess) -> None:
-    """`apply` alone would leave what was added to an object by hand."""
-    manifest = str(BASE / "admission.yaml")
-    apiserver.kubectl("delete", "--ignore-not-found", "-f", manifest, check=True)
-    apiserver.kubectl("apply", "-f", manifest, check=True)
 
 
 @pytest.fixture(autouse=True)
 def restored(apiserver: ApiAccess) -> Iterator[None]:
     yield
     reinstall(apiserver)
-
-
-def missing_policy(api: Api) -> None:
-    api.delete(POLICIES, "", NAME)
 
 
 def missing_binding(api: Api) -> None:
