@@ -19,6 +19,8 @@ class ApiAccess:
     # kubectl caches discovery by host and port, and ports are used again by other clusters.
     kubectl_cache: Path
     certificate_authority: Path | None = None
+    # What service accounts asked for, where the API server runs alone.
+    audit_log: Path | None = None
 
     def kubectl(
         self,

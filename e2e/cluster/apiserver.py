@@ -1,11 +1,13 @@
 """etcd and kube-apiserver alone: enough for schemas, CEL, admission, conflicts and server-side apply."""
 
+import json
 import shutil
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,11 +16,13 @@ from e2e.cluster.access import ApiAccess
 from e2e.cluster.binaries import ensure_programs
 from e2e.cluster.control import Control
 from e2e.cluster.controlplane import (
+    AUDIT_POLICY,
     Credentials,
     Endpoints,
     apiserver_command,
     etcd_command,
     issue_credentials,
+    strict_options,
 )
 from e2e.cluster.kubeconfig import server_of, write_kubeconfig
 from e2e.cluster.pki import Authority
@@ -62,11 +66,16 @@ def wait_for_apiserver(control: Control, url: str, authority: Path) -> None:
 
 
 def start_storage_and_api(
-    control: Control, programs: Mapping[str, Path], endpoints: Endpoints, credentials: Credentials
+    control: Control,
+    programs: Mapping[str, Path],
+    endpoints: Endpoints,
+    credentials: Credentials,
+    options: Sequence[str] = (),
 ) -> None:
-    """Returns at once: kube-apiserver itself waits for etcd."""
+    """Returns at once: kube-apiserver itself waits for etcd. Of a list that is given twice both halves count."""
     control.start("etcd", etcd_command(programs["etcd"], control.state, endpoints))
-    control.start("kube-apiserver", apiserver_command(programs["kube-apiserver"], endpoints, credentials))
+    command = apiserver_command(programs["kube-apiserver"], endpoints, credentials)
+    control.start("kube-apiserver", [*command, *options])
 
 
 def start_apiserver_only(control: Control, progress: Progress) -> ApiAccess:
@@ -77,10 +86,11 @@ def start_apiserver_only(control: Control, progress: Progress) -> ApiAccess:
     endpoints = Endpoints("127.0.0.1", secure_port, etcd_port, peer_port)
     credentials = issue_credentials(Authority(state.pki), endpoints)
     with progress.step("etcd and kube-apiserver"):
-        start_storage_and_api(control, programs, endpoints, credentials)
+        state.audit_policy.write_text(json.dumps(AUDIT_POLICY))
+        start_storage_and_api(control, programs, endpoints, credentials, strict_options(state))
         wait_for_apiserver(control, endpoints.url, credentials.authority)
     write_kubeconfig(state.kubeconfig, endpoints.url, credentials.authority, credentials.admin)
-    return access_to(state, programs["kubectl"])
+    return replace(access_to(state, programs["kubectl"]), audit_log=state.audit_log)
 
 
 def access_to(state: State, kubectl: Path) -> ApiAccess:

@@ -1,7 +1,9 @@
 """Command lines of the control plane, as pure functions of where things lie and which ports are free."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from e2e.cluster.pki import Authority, Pair
 from e2e.cluster.places import State
@@ -105,6 +107,26 @@ def apiserver_command(program: Path, endpoints: Endpoints, credentials: Credenti
         "--profiling=false",
         "--v=1",
     ]
+
+
+def strict_options(state: State) -> list[str]:
+    """For an API server that runs alone: it keeps a record of who asked for what, and enforces what some clusters do.
+
+    OpenShift lets nobody change the owners of what they may not delete.
+    """
+    return [
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+        f"--audit-policy-file={state.audit_policy}",
+        f"--audit-log-path={state.audit_log}",
+    ]
+
+
+AUDIT_POLICY: Mapping[str, Any] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}],
+}
 
 
 def controller_manager_command(program: Path, kubeconfig: Path, credentials: Credentials) -> list[str]:

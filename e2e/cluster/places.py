@@ -55,6 +55,15 @@ class State:
         return self.root / "logs"
 
     @property
+    def audit_policy(self) -> Path:
+        return self.root / "audit-policy.json"
+
+    @property
+    def audit_log(self) -> Path:
+        """Every request to an API server that runs alone, one JSON record per line."""
+        return self.logs / "audit.log"
+
+    @property
     def volumes(self) -> Path:
         """For local PersistentVolumes; survives `down`."""
         return self.root / "volumes"

@@ -8,7 +8,14 @@ import pytest
 
 from e2e.cluster.__main__ import COMMANDS, parse
 from e2e.cluster.cgroups import Cgroups, hierarchies
-from e2e.cluster.controlplane import Credentials, Endpoints, apiserver_command, etcd_command
+from e2e.cluster.controlplane import (
+    AUDIT_POLICY,
+    Credentials,
+    Endpoints,
+    apiserver_command,
+    etcd_command,
+    strict_options,
+)
 from e2e.cluster.images import import_command
 from e2e.cluster.network import Network
 from e2e.cluster.node import containerd_config, kubelet_config, lacks_sys_resource, proxy_config
@@ -81,6 +88,13 @@ def test_apiserver_checks_rights_and_reaches_the_kubelet_by_address() -> None:
     assert "--kubelet-preferred-address-types=InternalIP" in command
     assert "--service-account-signing-key-file=/pki/x.key" in command
     assert not any(word.startswith(("--disable-admission-plugins", "--anonymous-auth")) for word in command)
+
+
+def test_an_apiserver_that_runs_alone_writes_down_what_service_accounts_ask_for() -> None:
+    assert f"--audit-log-path={STATE.audit_log}" in strict_options(STATE)
+    assert [(rule["level"], rule["userGroups"]) for rule in AUDIT_POLICY["rules"]] == [
+        ("Metadata", ["system:serviceaccounts"])
+    ]
 
 
 def test_a_loopback_address_is_not_published_as_an_endpoint() -> None:

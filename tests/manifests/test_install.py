@@ -90,11 +90,10 @@ def may(api: ApiAccess, user: str, namespace: str, verb: str, resource: str) -> 
         ("models", "patch", "services"),
         ("models", "patch", "configmaps"),
         ("models", "patch", "poddisruptionbudgets.policy"),
-        ("models", "create", "serviceaccounts"),
-        ("models", "delete", "rolebindings.rbac.authorization.k8s.io"),
+        ("models", "create", "serviceaccounts/llm-watchdog"),
+        ("models", "delete", "rolebindings.rbac.authorization.k8s.io/llm-watchdog"),
         ("models", "bind", "clusterroles.rbac.authorization.k8s.io/llmworker-watchdog"),
         ("models", "patch", "pods"),
-        ("models", "create", "pods:eviction"),
         ("models", "list", "nodes"),
         ("models", "list", "validatingadmissionpolicies.admissionregistration.k8s.io"),
         (SYSTEM, "create", "leases.coordination.k8s.io"),
@@ -115,6 +114,23 @@ def test_operator_may(installed: ApiAccess, namespace: str, verb: str, resource:
         ("models", "get", "secrets"),
         ("models", "create", "pods"),
         ("models", "create", "pods:exec"),
+        ("models", "create", "pods:eviction"),
+        ("models", "patch", "pods:status"),
+        ("models", "delete", "deployments.apps"),
+        ("models", "update", "deployments.apps"),
+        ("models", "delete", "services"),
+        ("models", "delete", "configmaps"),
+        ("models", "delete", "poddisruptionbudgets.policy"),
+        ("models", "list", "replicasets.apps"),
+        ("models", "watch", "nodes"),
+        ("models", "list", "namespaces"),
+        ("models", "update", "llmworkers.llmworker.dev:finalizers"),
+        ("models", "patch", "serviceaccounts/default"),
+        ("models", "delete", "serviceaccounts/default"),
+        ("models", "create", "serviceaccounts"),
+        ("models", "create", "rolebindings.rbac.authorization.k8s.io"),
+        ("models", "patch", "rolebindings.rbac.authorization.k8s.io/admins"),
+        ("models", "delete", "rolebindings.rbac.authorization.k8s.io/admins"),
         ("models", "delete", "pods"),
         ("models", "create", "serviceaccounts:token"),
         ("models", "impersonate", "users"),
@@ -132,14 +148,28 @@ def test_operator_may_not(installed: ApiAccess, namespace: str, verb: str, resou
     assert not may(installed, OPERATOR, namespace, verb, resource)
 
 
-def test_operator_hands_out_one_role_only(installed: ApiAccess) -> None:
-    """By its own hands: the API server allows the binding to the watchdog's role, and no other."""
+def applied_by_the_operator(api: ApiAccess, name: str, role: str) -> str:
+    """What the API server says to a binding of this name to this role; empty if it takes it."""
+    subject = {"kind": "ServiceAccount", "name": names.WATCHDOG_SERVICE_ACCOUNT, "namespace": "handed-out"}
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": "handed-out"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [subject],
+    }
+    command = ("apply", "--server-side", f"--as={OPERATOR}", "-f", "-")
+    return api.kubectl(*command, input=json.dumps(binding)).stderr
+
+
+def test_operator_hands_out_one_role_under_one_name_only(installed: ApiAccess) -> None:
+    """By its own hands: the API server allows this binding to the watchdog's role, and no other."""
     installed.kubectl("create", "namespace", "handed-out", check=True)
-    command = ("-n", "handed-out", f"--as={OPERATOR}", "create", "rolebinding")
-    subject = f"--serviceaccount=handed-out:{names.WATCHDOG_SERVICE_ACCOUNT}"
-    installed.kubectl(*command, "given", f"--clusterrole={names.WATCHDOG_CLUSTER_ROLE}", subject, check=True)
-    refused = installed.kubectl(*command, "too-much", "--clusterrole=cluster-admin", subject)
-    assert "attempting to grant RBAC permissions not currently held" in refused.stderr
+    ours, role = names.WATCHDOG_SERVICE_ACCOUNT, names.WATCHDOG_CLUSTER_ROLE
+    assert "grant RBAC permissions not currently held" in applied_by_the_operator(installed, ours, "cluster-admin")
+    assert 'cannot patch resource "rolebindings"' in applied_by_the_operator(installed, "another", role)
+    assert applied_by_the_operator(installed, ours, role) == ""
 
 
 def test_watchdog_has_no_rights_until_they_are_given(installed: ApiAccess) -> None:
