@@ -43,6 +43,7 @@ def test_one_pod_at_a_time_and_no_rollout(
 ) -> None:
     before = deployment(api, namespace)
     with operator(installed, tmp_path / "after.log", identity="same", watchdog_image="watchdog:2") as after:
+        after.wait_until_it_leads()
         for number, pod in enumerate(PODS, start=1):
             until(lambda: images(api, namespace).count("watchdog:2") == number)  # noqa: B023
             assert images(api, namespace)[:number] == ["watchdog:2"] * number
@@ -58,6 +59,7 @@ def test_a_failure_stops_it_and_a_better_image_goes_to_the_failed_one_first(
     api: Api, installed: Path, namespace: str, tmp_path: Path, fleet: Fleet
 ) -> None:
     with operator(installed, tmp_path / "bad.log", identity="same", watchdog_image="watchdog:bad") as bad:
+        bad.wait_until_it_leads()
         until(lambda: images(api, namespace)[0] == "watchdog:bad")
         set_watchdog(api, namespace, PODS[0], f"containerd://first-{PODS[0]}", ready=False, waiting="ErrImagePull")
         degraded = until(lambda: condition(fleet.worker(), "Degraded"))
@@ -66,6 +68,7 @@ def test_a_failure_stops_it_and_a_better_image_goes_to_the_failed_one_first(
         assert images(api, namespace) == ["watchdog:bad", "watchdog:1", "watchdog:1"]
         bad.stop()
     with operator(installed, tmp_path / "good.log", identity="same", watchdog_image="watchdog:good") as good:
+        good.wait_until_it_leads()
         until(lambda: images(api, namespace) == ["watchdog:good", "watchdog:1", "watchdog:1"])
         set_watchdog(api, namespace, PODS[0], f"containerd://second-{PODS[0]}")
         until(lambda: images(api, namespace) == ["watchdog:good", "watchdog:good", "watchdog:1"])
