@@ -34,15 +34,16 @@ class Played:
     """Of the watchdog's process, at seconds since the start."""
 
 
-async def play(case: Case) -> Played:
-    """From a fresh process to the cure, or to the case's end."""
+async def play(case: Case, *, look_seconds: float = LOOK_SECONDS) -> Played:
+    """From a fresh process to the cure, or to the case's end. Each look costs the watchdog an answer."""
     with tempfile.TemporaryDirectory(prefix="detection-real-") as folder:
-        return await _Stage(case, Path(folder)).run()
+        return await _Stage(case, Path(folder), look_seconds).run()
 
 
 class _Stage:
-    def __init__(self, case: Case, folder: Path) -> None:
+    def __init__(self, case: Case, folder: Path, look_seconds: float) -> None:
         self._case = case
+        self._look_seconds = look_seconds
         self._folder = folder
         self._played = Played()
         self._machine = RealMachine(case, folder)
@@ -100,7 +101,7 @@ class _Stage:
             if self._now() - measured >= MEASURED_SECONDS:
                 measured = self._now()
                 self._played.uses.append((measured, use_of(watchdog.program.pid)))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
 
     def _note(self, line: dict[str, Any]) -> None:
         if line["incident"] is not None and line["incident"] not in self._known:
