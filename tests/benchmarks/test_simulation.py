@@ -48,12 +48,14 @@ def test_a_moment_too_short_for_a_float_passes() -> None:
     virtual_time.run(lambda: until(1_000.0), "1")
 
 
+@pytest.mark.thorough
 def test_a_run_can_be_had_again() -> None:
     first, again = (play(HANG, RULES["ours"]) for _ in range(2))
     assert first == again
     assert first.events[0].deed is Deed.ENTERED
 
 
+@pytest.mark.thorough
 def test_health_that_lies_is_believed_by_the_kubelet_and_not_by_us() -> None:
     assert not score(HANG, "kserve", play(HANG, RULES["kserve"])).detected
     found = score(HANG, "ours", play(HANG, RULES["ours"]))
@@ -62,6 +64,7 @@ def test_health_that_lies_is_believed_by_the_kubelet_and_not_by_us() -> None:
     assert found.false_outs == found.false_restarts == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rule", ["kserve", "kubeai", "production-stack"])
 def test_a_frozen_server_is_found_by_everybody_who_asks(rule: str) -> None:
     frozen = next(behaviour for behaviour in FAULTY if behaviour.name == "frozen server")
