@@ -62,7 +62,9 @@ SEEDS ?= 2
 HOURS ?= 5
 REAL_MINUTES ?= 0
 REAL_SAMPLES ?= 0
-DRAW ?= $(shell shuf -i 0-999999 -n 1)
+ifndef DRAW
+DRAW := $(shell shuf -i 0-999999 -n 1)
+endif
 BENCHMARK := PYTHONHASHSEED=0 $(RUN) --group benchmarks python -m benchmarks.detection
 
 .PHONY: benchmark-detection
