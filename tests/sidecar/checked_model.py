@@ -16,7 +16,7 @@ from llm_watchdog.core.check_rounds import Arm, CheckAnswer, CheckKind, CheckObs
 from llm_watchdog.core.findings import Finding, Verdict
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import AnswerKind as Kind
-from llm_watchdog.core.observations import Beat, SocketsObservation, StateObservation
+from llm_watchdog.core.observations import Beat, SocketSample, SocketsObservation, StateObservation
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 
@@ -128,7 +128,7 @@ class Patient:
         until = self.now + seconds
         while self.now < until:
             self._see(Beat(at=self.now))
-            self._see(SocketsObservation(at=self.now, readable=True, listeners=frozenset({7})))
+            self._see(self._sockets())
             self._canary()
             kind = check_plan.due(self.window, self.setting(), self.now)
             if kind is not None:
@@ -139,8 +139,16 @@ class Patient:
             self.now += STEP
         return self
 
+    def _sockets(self) -> SocketsObservation:
+        """A user's stream goes on and on while `users` says so."""
+        acked = int(self.now * 1000)
+        sample = SocketSample(peer="10.0.0.9:1:1", own=False, open=True, received=900, acked=acked)
+        samples = (sample,) if self.users(self.now) else ()
+        return SocketsObservation(at=self.now, readable=True, listeners=frozenset({7}), samples=samples)
+
     def check(self, kind: CheckKind) -> None:
         self.made.append(kind)
+        beside = check_plan.is_beside(self.window, self.setting(), self.now)
         began, answers = self.now, self._answers(kind)
         self.now += STEP
         why = "" if kind is not CheckKind.CACHE_PAIR or self.hits else "no hit"
@@ -151,6 +159,7 @@ class Patient:
                 kind=kind,
                 answers=answers,
                 not_applicable=why,
+                beside=beside,
                 key=f"{self.target.type}|{self.version}",
                 raw=self.raw,
                 tells_numbers=self.target.type is EngineType.VLLM,

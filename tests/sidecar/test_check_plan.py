@@ -134,11 +134,35 @@ def test_what_could_rob_users_is_made_out_of_rotation_only_unless_the_user_wants
     assert impossible(CheckKind.CROSS_TALK, replace(setting, policy=ChecksPolicy(cross_talk=Switch.OFF)))
 
 
-def test_never_beside_users() -> None:
+def test_what_needs_quiet_is_never_made_beside_users() -> None:
     patient = started()
     patient.look(55)
     user(patient)
     assert check_plan.due(patient.window, patient.setting(), patient.now + 10) is None
+
+
+def test_a_replica_that_is_never_alone_is_glanced_at() -> None:
+    patient = started(users=lambda now: now > 40)
+    patient.made.clear()
+    before = patient.tokens
+    patient.look(3600)
+    assert set(patient.made) == {CheckKind.FINGERPRINT, CheckKind.CROSS_TALK}
+    assert patient.made.count(CheckKind.FINGERPRINT) <= 12
+    assert (patient.tokens - before) / 3600 < 1, "a token a second"
+    assert patient.ever() == set()
+
+
+def test_what_could_rob_users_is_not_made_beside_them() -> None:
+    patient = started(users=lambda now: now > 40, pair_is_safe=False)
+    patient.made.clear()
+    patient.look(3600)
+    assert patient.made == []
+
+
+def test_nothing_is_learned_beside_users() -> None:
+    patient = Patient(users=lambda _now: True).look(3600)
+    assert patient.made == []
+    assert patient.window.baseline.prompts == []
 
 
 def test_an_unloaded_or_silent_engine_is_left_alone() -> None:

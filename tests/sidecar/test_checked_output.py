@@ -109,6 +109,8 @@ def test_healthy_models_pass_and_stay_unsuspected(name: str) -> None:
     patient = Patient(replace(HEALTHY[name], noise=shaken(name)), target=target).look(START_SECONDS)
     assert patient.in_rotation
     patient.look(LATER).restart().look(LATER).sleep_and_wake().look(LATER)
+    patient.users = lambda now: now % 1000 < 990
+    patient.look(LATER)
     assert patient.ever() == set()
     assert patient.in_rotation
 
@@ -141,6 +143,15 @@ SICK: dict[str, tuple[Distort, str]] = {
         "WrongAnswer",
     ),
 }
+
+
+@pytest.mark.parametrize("name", ["exclamation marks", "other weights", "NaN as null", "words of another"])
+def test_what_becomes_sick_beside_users_is_found_too(name: str) -> None:
+    distort, reason = SICK[name]
+    patient = Patient(users=lambda now: now > START_SECONDS).look(START_SECONDS + 100)
+    patient.model = replace(patient.model, distort=distort)
+    patient.look(700)
+    assert reason in patient.ever()
 
 
 @pytest.mark.parametrize("name", SICK)

@@ -103,7 +103,7 @@ def _fingerprint(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Base
     if baseline.prompts:
         # A template may hold the date: what was said yesterday is no measure then.
         return _follow_drift(baseline, rounds, whole) if rounds[-1].raw else baseline
-    runs = whole[-RUNS[CheckKind.FINGERPRINT] :]
+    runs = [past for past in whole if not past.beside][-RUNS[CheckKind.FINGERPRINT] :]
     return _begin(baseline, runs) if len(runs) == RUNS[CheckKind.FINGERPRINT] else baseline
 
 
@@ -175,6 +175,7 @@ def _cached(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
 
 
 def _echo(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
+    rounds = [past for past in rounds if not past.beside]
     if baseline.asked_to_echo or len(rounds) < RUNS[CheckKind.CROSS_TALK]:
         return baseline
     alone = [answer for past in rounds for answer in past.answers if answer.arm is Arm.ALONE]

@@ -30,6 +30,11 @@ RETRY_SECONDS: Final = 5.0
 NOT_APPLICABLE_FACTOR: Final = 10
 """Intervals until something that could not be made is tried again."""
 
+_BESIDE: Final = (CheckKind.FINGERPRINT, CheckKind.CROSS_TALK)
+"""Drop nothing and need no quiet: a replica that is never alone would never be looked at otherwise."""
+BESIDE_FACTOR: Final = 5
+"""Intervals between two such rounds beside others: their tokens are to be a small part of the engine's."""
+
 _MIXED: Final = frozenset({CheckKind.CROSS_TALK, CheckKind.STALE})
 _ONCE: Final = frozenset({CheckKind.STALE, CheckKind.SLOTS})
 """They drop streams, and aborts have caused leaks (vllm#51921): once for each start, out of rotation."""
@@ -71,9 +76,15 @@ def impossible(kind: CheckKind, setting: Setting) -> str:
 
 def due(window: Window, setting: Setting, now: float) -> CheckKind | None:
     """The check to be made now, given that no canary is outstanding."""
-    if not _may_ask(window) or company(window, setting.policy.alone_for, now) is not Company.ALONE:
+    if not _may_ask(window):
         return None
-    return next((kind for kind in ORDER if not impossible(kind, setting) and _is_due(kind, window, setting, now)), None)
+    is_due = _is_due_beside if is_beside(window, setting, now) else _is_due
+    return next((kind for kind in ORDER if not impossible(kind, setting) and is_due(kind, window, setting, now)), None)
+
+
+def is_beside(window: Window, setting: Setting, now: float) -> bool:
+    """Would a round be made beside others, as far as is known?"""
+    return company(window, setting.policy.alone_for, now) is not Company.ALONE
 
 
 def unchecked(window: Window, setting: Setting, now: float) -> str:
@@ -125,6 +136,17 @@ def _is_due(kind: CheckKind, window: Window, setting: Setting, now: float) -> bo
     if not _is_settled(kind, window):
         return True
     return kind not in _ONCE and interval > 0 and now >= newest.at + interval
+
+
+def _is_due_beside(kind: CheckKind, window: Window, setting: Setting, now: float) -> bool:
+    """Once the baseline is known from rounds alone, and at the pace of a glance. A doubt is confirmed at once."""
+    if kind not in _BESIDE or not setting.pair_is_safe or not setting.policy.interval or _is_unlearned(kind, window):
+        return False
+    made = [check.at for check in window.checks if check.kind is kind]
+    doubted = any(doubt is kind for doubt, _ in window.judged.doubts)
+    patience = RETRY_SECONDS if doubted else BESIDE_FACTOR * setting.policy.interval
+    since = max(made, default=window.answered_at)
+    return since is not None and now >= since + patience
 
 
 def _is_settled(kind: CheckKind, window: Window) -> bool:

@@ -68,6 +68,8 @@ class CheckObservation:
     disturbed: bool = False
     """Somebody else was served meanwhile, or the engine fell silent: no evidence either way, to be made again."""
     not_applicable: str = ""
+    beside: bool = False
+    """Made while others were being served: compared with the baseline, and never one itself."""
     key: str = ""
     """Engine type, version, model and shape of the request: what a baseline must have in common with it."""
     raw: bool = True

@@ -93,6 +93,8 @@ def complaints(rounds: Sequence[CheckObservation], baseline: Baseline) -> Iterat
             yield from _corrupt_cache(newest, baseline)
         case CheckKind.CROSS_TALK | CheckKind.STALE:
             yield from _foreign_words(rounds)
+            if newest.beside:  # what is missing may be missing because of whoever else is there
+                return
             yield from _robbed(newest, baseline)
             yield from _other_signature(newest, baseline)
             yield from _echo_lost(newest, baseline)

@@ -112,13 +112,17 @@ class Checker:
     async def check(
         self, kind: CheckKind, epoch: int, outstanding: Callable[[asyncio.Task[CheckObservation] | None], None]
     ) -> CheckObservation | None:
-        """One round, which is one canary: given up as soon as somebody else is served. None: it was withdrawn."""
+        """One round, which is one canary; None: it was withdrawn.
+
+        A round alone is given up as soon as somebody else is served; one beside others goes on.
+        """
         self._epoch, began = epoch, self._clock()
+        beside = check_plan.is_beside(self._host.window, self.setting(), began)
         first = not self._host.window.checks
         task = asyncio.create_task(self._rounds.make(kind, self.setting(), self._host.policy, first=first))
         outstanding(task)
         try:
-            while not task.done() and not joined(self._host.window, began):
+            while not task.done() and (beside or not joined(self._host.window, began)):
                 await asyncio.wait((task,), timeout=COMPANY_SECONDS)
         finally:
             outstanding(None)
@@ -127,14 +131,14 @@ class Checker:
         self._host.tally.checks[kind] += 1
         void = CheckObservation(at=self._clock(), started_at=began, kind=kind)
         if task.cancelled():
-            return replace(void, disturbed=True) if joined(self._host.window, began) else None
+            return replace(void, disturbed=True) if not beside and joined(self._host.window, began) else None
         mistake = task.exception()
         if mistake is not None:
             # Holds nothing up, and is not made again at once: the next one would fail as well.
             self._host.tally.own_errors += 1
             log.error("a check failed by its own fault", exc_info=mistake)
             return replace(void, not_applicable=f"the watchdog's own fault: {type(mistake).__name__}")
-        return task.result()
+        return replace(task.result(), beside=beside)
 
     def _hear(self, stream: CanaryObservation) -> None:
         """It stands for the round as a canary does: its tokens are a sign of life, its silence is one of a hang."""
