@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from llm_watchdog.api.policy import EngineTarget, EngineType
 from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, VerdictState
-from llm_watchdog.core.canaries import CanaryOutcome, Flaw
+from llm_watchdog.api.thresholds import DetectorsPolicy
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Flaw
+from llm_watchdog.core.detectors.incomplete_stream import incomplete_stream
+from llm_watchdog.core.intake import observe_all
+from llm_watchdog.core.observations import Beat
+from llm_watchdog.core.window import Window
 from tests.sidecar.detectors.stage import BEGIN, Odd, played
 from tests.sidecar.simulation import Client, between, never
 
@@ -123,3 +131,19 @@ def test_a_stream_that_the_server_behind_broke_off_is_told_and_restarts_nothing(
 def test_an_end_mark_that_is_counted_hides_no_cut() -> None:
     stage = played(Odd(answer=lambda now: ("1.", "stop") if now >= BEGIN else ("1234567", "length")), BEGIN + 60)
     assert stage.when(FindingReason.ANSWER_CUT, faulty=True) is not None
+
+
+def test_a_restart_that_cuts_a_canary_which_had_waited_long_leaves_no_incident() -> None:
+    cut = CanaryObservation(
+        id="c1", shape="s", started_at=100, finished_at=105.2, outcome=CanaryOutcome.INCOMPLETE, flaw=Flaw.BODY_CUT
+    )
+    reset = replace(cut, id="c2", started_at=105.3, finished_at=105.4)
+    window = observe_all(Window(answered=True, last_life_at=99), [Beat(at=105.5), cut, reset])
+    target = EngineTarget(type=EngineType.DBGPT)
+    found = incomplete_stream(window, target, DetectorsPolicy(), 105.5)
+    awake = observe_all(window, [Beat(at=at) for at in (106, 106.5, 107, 107.3)])
+    later = incomplete_stream(awake, target, DetectorsPolicy(), 107.3)
+    assert found is not None
+    assert not found.incident
+    assert later is not None
+    assert later.incident

@@ -104,5 +104,12 @@ def _finding(window: Window, reason: FindingReason, message: str, run: Run, now:
         since=begin,
         silent=nothing,
         signs=signs(window, run.canaries, now),
-        incident=run.seconds >= SETTLED_SECONDS,
+        incident=_settled_seconds(window, run, now) >= SETTLED_SECONDS,
     )
+
+
+def _settled_seconds(window: Window, run: Run, now: float) -> float:
+    """Since the first of them failed; how long it had waited before that says nothing."""
+    first = run.canaries[0]
+    failed_at = first.started_at if first.finished_at is None else first.finished_at
+    return window.seen_seconds(Span(failed_at, window.horizon(now)))
