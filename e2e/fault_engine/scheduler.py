@@ -96,7 +96,6 @@ class Scheduler:
 
     def finish(self, step: Step, faults: ActiveFaults) -> list[Output]:
         """What the step made: a token for each request whose prompt is computed."""
-        self._counts["batches"] += 1
         for request_id, tokens in step.prefill.items():
             if request_id in self._running:
                 self._running[request_id].computed += tokens
@@ -106,6 +105,8 @@ class Scheduler:
             for request in self._running.values()
             if not request.leaked and request.prefilled and faults.emit(request, self._newest)
         ]
+        # Of requests that stand still no batch is made.
+        self._counts["batches"] += bool(step.prefill or speaking)
         outputs = [self._emit(request, faults) for request in speaking]
         for request, output in zip(speaking, outputs, strict=True):
             if output.finish:
