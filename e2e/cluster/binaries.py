@@ -1,7 +1,9 @@
 """Finds every program in the cheapest place: the cache, this machine, official downloads, and last a build."""
 
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,7 +25,24 @@ def ensure_programs(names: Iterable[str], progress: Progress, env: Mapping[str, 
     """Every program's path. Ours are asked for first: with a warm cache this opens no process and no socket."""
     wanted = [PROGRAMS[name] for name in names]
     paths = {program.name: cached_at(program, env) for program in wanted}
-    missing = [program for program in wanted if not paths[program.name].exists()]
+    if all(path.exists() for path in paths.values()):
+        return paths
+    with _one_at_a_time(env):
+        return paths | _found_or_made(wanted, progress, env)
+
+
+@contextmanager
+def _one_at_a_time(env: Mapping[str, str]) -> Iterator[None]:
+    """Two test processes want the same programs: the second one finds in the cache what the first one built."""
+    cache_dir(env).mkdir(parents=True, exist_ok=True)
+    with (cache_dir(env) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _found_or_made(wanted: list[Program], progress: Progress, env: Mapping[str, str]) -> dict[str, Path]:
+    paths: dict[str, Path] = {}
+    missing = [program for program in wanted if not cached_at(program, env).exists()]
     for program in list(missing):
         if installed := find_installed(program, env):
             progress.say(f"{program.name} {program.module.version}: {installed}")
