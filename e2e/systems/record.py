@@ -1,6 +1,7 @@
 """Recordings of the real systems' answers, good and bad: `python -m e2e.systems record [NAME...] [--into FOLDER]`.
 
 The dialects' tests read them from `tests/recordings`. What needs a real model, or ten minutes, is not made anew here.
+The words are other ones each time, and some tests name words: record into another folder first, and compare.
 """
 
 from __future__ import annotations
