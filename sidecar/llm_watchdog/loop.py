@@ -85,6 +85,9 @@ class Looking(Protocol):
     def note_rotation(self, *, in_rotation: bool) -> None:
         """Some checks are made out of rotation only."""
 
+    def note_exit(self, reason: str) -> None:
+        """Why the engine's container before this one ended."""
+
     def use(self, policy: Policy) -> None:
         """Another policy is in force."""
 
@@ -191,6 +194,7 @@ class Loop:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         view, policy = self._recorder.view(), self._policy.policy
         refused_at = self._watcher.window.refused_at
+        self._watcher.note_exit(view.last_exit)
         self.verdict = self._watcher.verdict(monotonic)
         ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
         flushed = _flush_of(self.replica)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from llm_watchdog.api.incident import (
 from llm_watchdog.api.policy import EngineTarget, EngineType, LaddersPolicy, Policy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, FindingReason, GrantableStep, Mode, Rung, StepOutcome
 from llm_watchdog.api.seconds import Seconds
+from llm_watchdog.recorder import documents
+from tests.sidecar.situations import START
 
 AT = datetime(2026, 11, 21, 3, 0, 0, 123456, tzinfo=UTC)
 
@@ -83,3 +86,18 @@ def test_a_bad_document_is_refused_with_the_path_of_its_field() -> None:
     document = {"engine": {"type": "vllm"}, "watchdog": {"canary": {"maxTokens": "many"}}}
     with pytest.raises(DocumentError, match=r"watchdog\.canary\.max_?[tT]okens"):
         decode(Policy, document)
+
+
+@pytest.mark.parametrize(
+    ("last_state", "reason"),
+    [
+        ({"terminated": {"reason": "OOMKilled", "exitCode": 137}}, "OOMKilled"),
+        ({"terminated": {"exitCode": 1}}, ""),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_why_the_engines_last_container_ended(last_state: dict[str, Any] | None, reason: str) -> None:
+    container = {"name": "engine", "containerID": "containerd://a", "lastState": last_state}
+    pod = {"status": {"containerStatuses": [{"name": "other", "lastState": {}}, container]}}
+    assert documents.pod_view(pod, START).last_exit == reason

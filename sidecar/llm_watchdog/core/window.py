@@ -90,6 +90,8 @@ class Window:
     """Of a metered engine; kept up by the shell, which knows the day."""
     rechecked_at: float | None = None
     """When what the checks had shown was declared void, as the cache was flushed."""
+    last_exit: str = ""
+    """Why the engine's container before this one ended, in the kubelet's word; empty where nobody tells."""
     void_because: str = ""
     """Why the history begins where it does."""
     spells: Spells = NONE_YET
@@ -120,6 +122,7 @@ class Window:
             baseline=self.baseline.restarted(),
             meter=self.meter,
             void_because=reason,
+            last_exit=self.last_exit,
             came_up=self.came_up or self.answered,
             starting_since=self.starting_since if still_starting else self.beat_at,
             started_over_at=self.beat_at,

@@ -188,6 +188,11 @@ class Watcher:
         """Per kind: why it is not made, or how the newest round ended. For people."""
         return self._checker.describe()
 
+    def note_exit(self, reason: str) -> None:
+        """Why the engine's container before this one ended, in the kubelet's word."""
+        if reason != self.window.last_exit:
+            self.window = replace(self.window, last_exit=reason)
+
     def note_rotation(self, *, in_rotation: bool) -> None:
         """Some checks are made out of rotation only."""
         self._checker.in_rotation = in_rotation

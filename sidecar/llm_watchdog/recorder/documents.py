@@ -184,6 +184,8 @@ class PodView:
     gate: Gate | None
     reason: str
     container_id: str | None
+    last_exit: str = ""
+    """Why the engine's container before this one ended, as the kubelet says it: `OOMKilled`, `Error`, `Completed`."""
 
 
 def pod_view(document: dict[str, Any], now: datetime) -> PodView:
@@ -192,12 +194,14 @@ def pod_view(document: dict[str, Any], now: datetime) -> PodView:
     conditions = {entry["type"]: entry for entry in held.get("conditions", [])}
     engines = [entry for entry in held.get("containerStatuses", []) if entry["name"] == names.ENGINE_CONTAINER]
     container_id = engines[0].get("containerID") if engines else None
+    ended = (engines[0].get("lastState") or {}).get("terminated") or {} if engines else {}
+    last_exit = str(ended.get("reason") or "")
     written = conditions.get(names.ROTATION_GATE)
     if written is None:
-        return PodView(gate=None, reason="", container_id=container_id)
+        return PodView(gate=None, reason="", container_id=container_id, last_exit=last_exit)
     since = _time(written.get("lastTransitionTime")) or now
     gate = Gate(in_rotation=written["status"] == "True", since=since)
-    return PodView(gate=gate, reason=written.get("reason", ""), container_id=container_id)
+    return PodView(gate=gate, reason=written.get("reason", ""), container_id=container_id, last_exit=last_exit)
 
 
 def _time(text: str | None) -> datetime | None:

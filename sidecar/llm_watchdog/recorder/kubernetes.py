@@ -53,6 +53,7 @@ class KubernetesRecorder:
             taken=dict(self._incidents.taken),
             gate=self._pod.gate,
             container_id=self._pod.container_id,
+            last_exit=self._pod.last_exit,
             modes=self._worker.modes,
             unreachable_since=self._kube.unreachable_since,
         )

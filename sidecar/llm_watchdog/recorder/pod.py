@@ -70,6 +70,11 @@ class PodSync:
         fresh = (self._now() - self._read_at).total_seconds() <= FRESH
         return self._seen.container_id if fresh else None
 
+    @property
+    def last_exit(self) -> str:
+        """Why the engine's last container ended, as far as it was read."""
+        return self._seen.last_exit if self._seen else ""
+
     async def run(self) -> None:
         """Until cancelled."""
         backoff = Backoff(RETRY_LONGEST_SECONDS)

@@ -34,6 +34,8 @@ class ClusterView:
     gate: Gate | None = None
     container_id: str | None = None
     """Of the engine; None unless it was read a moment ago."""
+    last_exit: str = ""
+    """Why the engine's container before this one ended, in the kubelet's word."""
     modes: Modes | None = None
     unreachable_since: datetime | None = None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, UnknownReason, VerdictState
 from llm_watchdog.core.canaries import CanaryOutcome, Flaw
-from tests.sidecar.detectors.stage import BEGIN, Odd, played
+from tests.sidecar.detectors.stage import BEGIN, Odd, Stage, played
 from tests.sidecar.simulation import Client, between
 
 FAULT = FaultClass.ENGINE_DEAD
@@ -109,6 +111,14 @@ def test_a_start_that_outlasts_the_limit_is_a_fault(engine: Odd) -> None:
     at = stage.when(FindingReason.START_TIMED_OUT, incident=True)
     assert at is not None
     assert 1800 <= at <= 1815
+
+
+def test_a_container_that_was_killed_for_want_of_memory_is_called_so() -> None:
+    stage = Stage(Odd(refuses=between(BEGIN)))
+    stage.run(BEGIN + 10)
+    stage.window = replace(stage.window, last_exit="OOMKilled")
+    stage.run(BEGIN + 1900)
+    assert {finding.reason for finding in stage.verdict.findings} == {FindingReason.OUT_OF_MEMORY}
     assert stage.verdict.state is VerdictState.FAULTY
 
 

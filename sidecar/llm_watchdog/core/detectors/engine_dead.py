@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 UNAVAILABLE: Final = 503
 FAILURES_FOR_AN_INCIDENT: Final = 2
 FAILURES_BEFORE_RESTART: Final = 3
+OOM_KILLED: Final = "OOMKilled"
+"""Why the kubelet ended a container, in its word."""
 STALE_SECONDS: Final = 15.0
 CERTAIN: Final = 2.0
 """Times the deadline: an engine that died is gone by itself in a moment, or stays as it is."""
@@ -83,11 +85,13 @@ def start_timed_out(window: Window, limit: float, now: float) -> Finding | None:
     lasted = window.seen_seconds(Span(since, horizon))
     if lasted < limit or end < horizon - STALE_SECONDS or _is_past(window, since):
         return None
+    killed = window.last_exit == OOM_KILLED
+    why = f"{window.void_because or 'a load'}{'; its last container was killed for want of memory' if killed else ''}"
     return Finding(
         fault=FaultClass.ENGINE_DEAD,
-        reason=FindingReason.START_TIMED_OUT,
+        reason=FindingReason.OUT_OF_MEMORY if killed else FindingReason.START_TIMED_OUT,
         state=VerdictState.FAULTY,
-        message=f"no canary was answered for {lasted:.0f} s since it started anew ({window.void_because or 'a load'})",
+        message=f"no canary was answered for {lasted:.0f} s since it started anew ({why})",
         since=since,
         silent=True,
         signs=signs(window, window.canaries[-1:], now),
