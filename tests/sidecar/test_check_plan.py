@@ -159,6 +159,27 @@ def test_what_could_rob_users_is_not_made_beside_them() -> None:
     assert patient.made == []
 
 
+def test_a_round_that_harms_nobody_goes_on_when_somebody_comes_and_none_that_is_learned_from() -> None:
+    new, known = Patient(), started()
+    for kind in CheckKind:
+        safe = kind in (CheckKind.FINGERPRINT, CheckKind.CROSS_TALK)
+        assert check_plan.may_be_beside(kind, known.window, known.setting()) == safe
+        assert not check_plan.may_be_beside(kind, new.window, new.setting()) or not safe
+        unsafe = replace(known.setting(), pair_is_safe=False)
+        assert not check_plan.may_be_beside(kind, known.window, unsafe)
+
+
+def test_a_disturbed_round_does_not_put_off_the_glance() -> None:
+    patient = started(users=lambda now: now > 40)
+    patient.look(20)
+    patient.made.clear()
+    for _ in range(40):
+        void = CheckObservation(at=patient.now, started_at=patient.now, kind=CheckKind.FINGERPRINT, disturbed=True)
+        patient.window = observe(patient.window, void)
+        patient.look(10)
+    assert CheckKind.FINGERPRINT in patient.made
+
+
 def test_nothing_is_learned_beside_users() -> None:
     patient = Patient(users=lambda _now: True).look(3600)
     assert patient.made == []

@@ -138,11 +138,16 @@ def _is_due(kind: CheckKind, window: Window, setting: Setting, now: float) -> bo
     return kind not in _ONCE and interval > 0 and now >= newest.at + interval
 
 
+def may_be_beside(kind: CheckKind, window: Window, setting: Setting) -> bool:
+    """Harms nobody, and is judged against what was learned alone: goes on when somebody else comes."""
+    return kind in _BESIDE and setting.pair_is_safe and not _is_unlearned(kind, window)
+
+
 def _is_due_beside(kind: CheckKind, window: Window, setting: Setting, now: float) -> bool:
     """Once the baseline is known from rounds alone, and at the pace of a glance. A doubt is confirmed at once."""
-    if kind not in _BESIDE or not setting.pair_is_safe or not setting.policy.interval or _is_unlearned(kind, window):
+    if not setting.policy.interval or not may_be_beside(kind, window, setting):
         return False
-    made = [check.at for check in window.checks if check.kind is kind]
+    made = [check.at for check in window.checks if check.kind is kind and not check.disturbed]
     doubted = any(doubt is kind for doubt, _ in window.judged.doubts)
     patience = RETRY_SECONDS if doubted else BESIDE_FACTOR * setting.policy.interval
     since = max(made, default=window.answered_at)

@@ -114,15 +114,16 @@ class Checker:
     ) -> CheckObservation | None:
         """One round, which is one canary; None: it was withdrawn.
 
-        A round alone is given up as soon as somebody else is served; one beside others goes on.
+        It is given up as soon as somebody else is served, unless it harms nobody and is no part of a baseline.
         """
         self._epoch, began = epoch, self._clock()
+        goes_on = check_plan.may_be_beside(kind, self._host.window, self.setting())
         beside = check_plan.is_beside(self._host.window, self.setting(), began)
         first = not self._host.window.checks
         task = asyncio.create_task(self._rounds.make(kind, self.setting(), self._host.policy, first=first))
         outstanding(task)
         try:
-            while not task.done() and (beside or not joined(self._host.window, began)):
+            while not task.done() and (goes_on or not joined(self._host.window, began)):
                 await asyncio.wait((task,), timeout=COMPANY_SECONDS)
         finally:
             outstanding(None)
@@ -131,14 +132,14 @@ class Checker:
         self._host.tally.checks[kind] += 1
         void = CheckObservation(at=self._clock(), started_at=began, kind=kind)
         if task.cancelled():
-            return replace(void, disturbed=True) if not beside and joined(self._host.window, began) else None
+            return replace(void, disturbed=True) if not goes_on and joined(self._host.window, began) else None
         mistake = task.exception()
         if mistake is not None:
             # Holds nothing up, and is not made again at once: the next one would fail as well.
             self._host.tally.own_errors += 1
             log.error("a check failed by its own fault", exc_info=mistake)
             return replace(void, not_applicable=f"the watchdog's own fault: {type(mistake).__name__}")
-        return replace(task.result(), beside=beside)
+        return replace(task.result(), beside=beside or joined(self._host.window, began))
 
     def _hear(self, stream: CanaryObservation) -> None:
         """It stands for the round as a canary does: its tokens are a sign of life, its silence is one of a hang."""
