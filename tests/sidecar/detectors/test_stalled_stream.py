@@ -127,6 +127,21 @@ def test_a_slow_model_that_hangs_is_found_later_and_not_much_later() -> None:
     assert 20 <= first - begin <= 90
 
 
+@pytest.mark.parametrize(("kv", "incidents"), [(0.2, {FaultClass.STALLED_STREAM}), (0.97, set())])
+def test_streams_that_stop_half_way_in_a_crowd_are_told_where_the_cache_has_room(
+    kv: float, incidents: set[FaultClass]
+) -> None:
+    """Where it has none, the newest request is preempted for as long as the crowd stays (vLLM)."""
+    crowded = Odd(
+        stalls_after_two=between(BEGIN),
+        clients=[Client(at=BEGIN - 5 + n, peer=f"10.0.0.9:{n}:1") for n in range(8)],
+        page=lambda _now, reading: replace(reading, kv_usage=kv),
+    )
+    stage = played(crowded, BEGIN + 600)
+    assert stage.incidents() == incidents
+    assert stage.first(VerdictState.FAULTY) is None
+
+
 def test_below_thirty_samples_what_comes_after_the_first_answers_moves_no_deadline() -> None:
     stage = Stage(Odd(first_token=lambda now: 0.05 if now < 7.0 else 7.0)).run(25 * 9.0)
     assert VerdictState.SUSPECT in stage.states(20 * 9.0)

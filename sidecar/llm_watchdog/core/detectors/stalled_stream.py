@@ -81,6 +81,8 @@ def _repeated_gaps(window: Window, thresholds: DetectorsPolicy, now: float) -> F
     if gaps is None or len(gaps.canaries) < GAPS_FOR_SUSPICION:
         return None
     sustained = gaps.covered >= limits.restart and len(gaps.canaries) >= GAPS_BEFORE_RESTART
+    # Beside others a canary may be preempted for want of cache. Where there is room it is not, and not again and again.
+    in_a_crowd = gaps.covered >= limits.busy_restart and len(gaps.canaries) >= GAPS_BEFORE_RESTART and _has_room(window)
     return Finding(
         fault=FaultClass.STALLED_STREAM,
         reason=FindingReason.TOKEN_GAP,
@@ -89,8 +91,14 @@ def _repeated_gaps(window: Window, thresholds: DetectorsPolicy, now: float) -> F
         since=gaps.canaries[0].started_at,
         silent=False,
         signs=signs(window, gaps.canaries, now),
-        incident=gaps.alone,
+        incident=gaps.alone or in_a_crowd,
     )
+
+
+def _has_room(window: Window) -> bool:
+    """In its cache, by its own word."""
+    page = next((page.reading for page in reversed(window.metrics) if page.reading is not None), None)
+    return page is not None and page.kv_usage is not None and page.kv_usage < FREE_CACHE
 
 
 def _has_gap(quiet: Silence) -> bool:
