@@ -36,14 +36,7 @@ class AccessLog:
 
     def completions(self, client: str) -> list[float]:
         """Wall-clock seconds at which the engine, or its successor in the pod, took completions of the pod `client`."""
-        return self.completions_from(get(self._access, "-n", self._namespace, "pod", client)["status"]["podIP"])
-
-    def canaries(self) -> list[float]:
-        """The same of the watchdog in the pod."""
-        return self.completions_from("127.0.0.1")
-
-    def completions_from(self, address: str) -> list[float]:
-        """The same by the client's address."""
+        address = get(self._access, "-n", self._namespace, "pod", client)["status"]["podIP"]
         self._followed.seek(0)
         lines = {*self._followed.read().splitlines(), *self._access.kubectl(*self._command).stdout.splitlines()}
         # The fault engine also logs the end of a request, which comes later where the client had to give up.

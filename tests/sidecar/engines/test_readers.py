@@ -161,11 +161,20 @@ def test_slots_of_llamacpp_that_work_move(
         (pages.ps(), StatusReading(loaded=())),
         (
             pages.ps(("llama3:latest", "2026-11-21T12:04:59.123456789Z")),
-            StatusReading(loaded=("llama3:latest", "llama3")),
+            StatusReading(loaded=("llama3:latest", "llama3"), unloads_in=299.123456),
         ),
-        (pages.ps(("a:7b", "2318-09-20T03:47:16.854775807+01:00")), StatusReading(loaded=("a:7b",))),
-        (pages.ps(("a:7b", "2026-11-21T11:59:59Z")), StatusReading(loaded=("a:7b",), leaving=STOPPING)),
-        (pages.ps(("a:7b", "2026-11-21T12:30:00+02:00")), StatusReading(loaded=("a:7b",), leaving=STOPPING)),
+        (
+            pages.ps(("a:7b", "2318-09-20T03:47:16.854775807+01:00")),
+            StatusReading(loaded=("a:7b",), unloads_in=9209170036.854774),
+        ),
+        (
+            pages.ps(("a:7b", "2026-11-21T11:59:59Z")),
+            StatusReading(loaded=("a:7b",), unloads_in=-1.0, leaving=STOPPING),
+        ),
+        (
+            pages.ps(("a:7b", "2026-11-21T12:30:00+02:00")),
+            StatusReading(loaded=("a:7b",), unloads_in=-5400.0, leaving=STOPPING),
+        ),
         (pages.ps(("a:7b", "0001-01-01T00:00:00Z")), StatusReading(loaded=("a:7b",))),
         (pages.ps(("a:7b", "0001-01-01T00:00:00+14:00")), StatusReading(loaded=("a:7b",))),
         (pages.ps(("a:7b", "soon"), ("b", "2026-11-21T11:59:59")), StatusReading(loaded=("a:7b", "b"))),
