@@ -23,7 +23,7 @@ def test_users_are_served_in_every_dialect(start_engine: Callable[..., EnginePro
 
 
 async def test_a_burst_fills_slots_and_queue_and_is_served(start_engine: Callable[..., EngineProcess]) -> None:
-    engine = start_engine("--max-num-seqs", "4", "--token-seconds", "0.002")
+    engine = start_engine("--max-num-seqs", "4", "--token-seconds", "0.02")
     load: dict[str, object] = {"burst": 40, "max_tokens": 20}
     answered = http.put(f"{engine.control_url}/traffic", json=load)
     assert answered.json() | load == answered.json()
