@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
@@ -51,10 +50,9 @@ def play_all(todo: Sequence[Run], processes: int, what: str) -> Iterator[Score |
     """As they are done, in any order."""
     simulated = 0.0
     began = told = time.monotonic()
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS) as pool:
-        futures: list[Future[Score | Failure]] = [pool.submit(play_run, run) for run in todo]
-        for done, future in enumerate(as_completed(futures), 1):
-            outcome = future.result()
+    # Not a ProcessPoolExecutor: with max_tasks_per_child it may wait for ever for a worker that ended (cpython#115634).
+    with get_context("spawn").Pool(processes, maxtasksperchild=RUNS_PER_PROCESS) as pool:
+        for done, outcome in enumerate(pool.imap_unordered(play_run, todo), 1):
             simulated += outcome.hours if isinstance(outcome, Score) else 0.0
             yield outcome
             if time.monotonic() - told >= TOLD_SECONDS or done == len(todo):
