@@ -23,8 +23,8 @@ class WriteObserver(Protocol):
 class CrashAround:
     """`before:FILE` or `after:FILE`: ends the process as `kill -9` does, around every write once. `never:FILE`: not.
 
-    The file outlives the process, and tells the next one where it died: `crash WHAT` for each end, `done WHAT` for each
-    write that was made. Before a write that was died for and has not been made since, nobody dies again.
+    The file outlives the process, and tells the next one where it died: `crash WHAT` for each end, `begin WHAT` and
+    `done WHAT` for each write. Before a write that was died for and has not been made since, nobody dies again.
     """
 
     def __init__(self, place: str) -> None:
@@ -36,11 +36,13 @@ class CrashAround:
         self._spared: set[str] = set()
         for line in self._file.read_text().splitlines() if self._file.exists() else ():
             happened, _, what = line.partition(" ")
-            (self._spared.add if happened == "crash" else self._spared.discard)(what)
+            if happened != "begin":
+                (self._spared.add if happened == "crash" else self._spared.discard)(what)
 
     def before(self, what: str) -> None:
         if self._side == "before" and what not in self._spared:
             self._crash(what)
+        self._note("begin", what)
 
     def after(self, what: str) -> None:
         self._note("done", what)

@@ -69,7 +69,9 @@ def test_killed_around_every_write(
             lives += 1
             assert len(story.granted(api, namespace)) <= 1, "the budget is one"
             assert lives < 5 * len(undisturbed.writes), points.read_text()
-    assert story.noted(points, "crash", namespace) == undisturbed.writes
+    noted = {happened: story.noted(points, happened, namespace) for happened in ("begin", "crash", "done")}
+    # Writes go out side by side: one that was on its way when another one's end came was died in the middle of.
+    assert noted["crash"] | (noted["begin"] - noted["done"]) == undisturbed.writes
 
 
 def _one_life(api: Api, kubeconfig: Path, namespace: str, log: Path, place: str, final: dict[str, Any]) -> bool:
