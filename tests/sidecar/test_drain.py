@@ -32,6 +32,7 @@ async def test_a_condemned_engine_is_not_waited_for_and_not_taken_out_for_good()
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_watchdog.actions.drain.SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr("llm_watchdog.actions.drain.QUIET_SECONDS", 0.3)
     monkeypatch.setattr("llm_watchdog.actions.drain.POLL_SECONDS", 0.05)
 
 
@@ -48,6 +49,19 @@ async def test_an_idle_engine_is_held_until_the_nodes_know() -> None:
 async def test_requests_in_flight_are_waited_for() -> None:
     engine = Engine(in_flight=2)
     waiting = asyncio.create_task(draining(engine).wait(4))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    engine.in_flight = 0
+    assert "no request in flight" in await waiting
+
+
+async def test_a_request_that_came_between_two_looks_is_waited_for() -> None:
+    """A node that learned late still sends new connections when the others have stopped."""
+    engine = Engine(in_flight=1)
+    waiting = asyncio.create_task(draining(engine).wait(30))
+    for in_flight in (0, 2, 0, 3):
+        await asyncio.sleep(0.15)
+        engine.in_flight = in_flight
     await asyncio.sleep(0.5)
     assert not waiting.done()
     engine.in_flight = 0

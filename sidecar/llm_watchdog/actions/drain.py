@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS: Final = 3.0
 """New connections still come for a moment after a replica left the endpoints: nodes learn of it one by one."""
+QUIET_SECONDS: Final = 2.0
+"""Nobody may be served for this long: connections are looked at once a second, and a request may come in between."""
 POLL_SECONDS: Final = 0.2
 LAPSE_SECONDS: Final = 60.0
 """An engine that still lives this long after its drain was not stopped: whoever asked, it serves again. A pod that
@@ -66,12 +68,16 @@ class Drain:
             self._ended_at = self._clock()
 
     async def _until_empty(self, began: float, timeout: float) -> str:  # noqa: ASYNC109
+        served_at = began
         while True:
             waited = self._clock() - began
             in_flight = self._replica.in_flight
+            if in_flight != 0:
+                served_at = self._clock()
+            quiet = self._clock() - served_at
             if self._replica.condemned:
                 return f"nothing is served here any more after {waited:.1f} s"
-            if in_flight == 0 and waited >= min(SETTLE_SECONDS, timeout):
+            if in_flight == 0 and waited >= min(SETTLE_SECONDS, timeout) and quiet >= min(QUIET_SECONDS, timeout):
                 return f"no request in flight after {waited:.1f} s"
             if waited >= timeout:
                 left = "an unknown number of" if in_flight is None else in_flight
