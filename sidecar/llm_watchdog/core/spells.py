@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from llm_watchdog.core.connections import Ledger
     from llm_watchdog.core.observations import MetricsObservation, MetricsReading
 
+SLACK_SECONDS: Final = 1.0
+"""Between a stream's end and its count on a page."""
 FREE_CACHE: Final = 0.9
 """Of the KV cache: below this a request of ordinary length would be admitted."""
 HELD_CACHE: Final = 0.001
@@ -151,8 +153,23 @@ def _between(
     return {
         Holds.UNFINISHED: finished[0] == finished[1],
         Holds.MOVING: has_progressed(before.reading, page.reading),
-        Holds.FOREIGN: foreign_progress(before, page, canaries, checks) > 0,
+        Holds.FOREIGN: foreign_progress(before, page, canaries, checks) > 0
+        and not _somebody_is_answered(finished, before, page, canaries),
     }
+
+
+def _somebody_is_answered(
+    finished: tuple[float | None, float | None],
+    before: MetricsObservation,
+    page: MetricsObservation,
+    canaries: Iterable[CanaryObservation],
+) -> bool:
+    """More requests were finished than ours: users whose requests are shorter than a look at the sockets."""
+    if finished[0] is None or finished[1] is None:
+        return False
+    ends = (canary.finished_at for canary in canaries if canary.finished_at is not None)
+    ours = sum(before.at - SLACK_SECONDS <= end <= page.at + SLACK_SECONDS for end in ends)
+    return finished[1] - finished[0] > ours
 
 
 def _with(

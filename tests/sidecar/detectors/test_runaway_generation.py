@@ -126,6 +126,16 @@ def test_an_answer_that_goes_on_for_a_minute_after_its_client_left_is_none() -> 
     assert played(Odd(page=bent), BEGIN + 200).incidents() == set()
 
 
+def test_users_whose_requests_are_shorter_than_a_look_are_somebody() -> None:
+    """No connection is ever seen, and yet requests are finished: two users of the demo."""
+
+    def served(now: float, reading: MetricsReading) -> MetricsReading:
+        return replace(reading, generation_tokens=1000 + now * 60, finished=100 + now * 2)
+
+    stage = played(Odd(page=served), BEGIN + 700)
+    assert FindingReason.TOKENS_FOR_NOBODY not in stage.reasons()
+
+
 def test_canaries_beyond_their_limit() -> None:
     """A43, A44: no stop, whatever was asked for."""
     stage = played(Odd(flaw=lambda now: Flaw.BEYOND_LIMIT if now >= BEGIN else None, flaw_tokens=17), BEGIN + 40)
