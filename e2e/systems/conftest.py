@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from e2e.fixtures import shown
+from e2e.systems.upstream import Upstream
 from e2e.systems.watchdog import Supervisor, Watchdog, Watched
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def start(pytestconfig: pytest.Config) -> Iterator[Start[System]]:
                 return stack.enter_context(system)
 
         yield enter
+
+
+@pytest.fixture(scope="module")
+def upstream(start: Start[Upstream]) -> Upstream:
+    """The model server behind a gateway: made up, and it fails on demand."""
+    return start(Upstream())
 
 
 @pytest.fixture

@@ -9,17 +9,12 @@ import pytest
 
 from e2e.systems.chatchat import CONCURRENCY, Chatchat, running
 from e2e.systems.talking import End, get, wait_for
-from e2e.systems.upstream import Upstream
 
 if TYPE_CHECKING:
     from e2e.systems.conftest import Start
+    from e2e.systems.upstream import Upstream
 
 pytestmark = [pytest.mark.systems, pytest.mark.large]
-
-
-@pytest.fixture(scope="module")
-def upstream(start: Start[Upstream]) -> Upstream:
-    return start(Upstream())
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,6 @@ pytestmark = [pytest.mark.systems, pytest.mark.large]
 
 
 @pytest.fixture(scope="module")
-def upstream(start: Start[Upstream]) -> Upstream:
-    return start(Upstream())
-
-
-@pytest.fixture(scope="module")
 def chatchat(start: Start[Chatchat], upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Chatchat:
     return start(running(tmp_path_factory.mktemp("chatchat"), upstream))
 

@@ -24,11 +24,6 @@ FOR_EVER = 1e5
 
 
 @pytest.fixture(scope="module")
-def upstream(start: Start[Upstream]) -> Upstream:
-    return start(Upstream())
-
-
-@pytest.fixture(scope="module")
 def proxy(start: Start[DbGpt], upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> DbGpt:
     return start(running(tmp_path_factory.mktemp("dbgpt"), upstream))
 

@@ -10,10 +10,10 @@ import pytest
 
 from e2e.systems.lazyllm import LazyLlm, Mode, Words, running
 from e2e.systems.talking import End
-from e2e.systems.upstream import Upstream
 
 if TYPE_CHECKING:
     from e2e.systems.conftest import Start
+    from e2e.systems.upstream import Upstream
 
 pytestmark = pytest.mark.systems
 
@@ -21,11 +21,6 @@ ABANDONED = 20
 AT_ONCE = 5
 ATTEMPTS = 20
 """Rounds in which the address of one of the dead requests is used again: about half of them, so certainly one."""
-
-
-@pytest.fixture(scope="module")
-def upstream(start: Start[Upstream]) -> Upstream:
-    return start(Upstream())
 
 
 @pytest.fixture(scope="module")

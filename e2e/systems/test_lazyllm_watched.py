@@ -9,23 +9,18 @@ import pytest
 from e2e.systems.lazyllm import PATH, TEXT_FIELD, LazyLlm, Mode, running
 from e2e.systems.load import good_load
 from e2e.systems.talking import wait_for
-from e2e.systems.upstream import Upstream
 from e2e.systems.watchdog import Watchdog, Watched, check
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from e2e.systems.conftest import Beside, Start
+    from e2e.systems.upstream import Upstream
 
 pytestmark = pytest.mark.systems
 
 SECONDS_A_ROUND = 30
 """A bound; one takes a few seconds."""
-
-
-@pytest.fixture(scope="module")
-def upstream(start: Start[Upstream]) -> Upstream:
-    return start(Upstream())
 
 
 @pytest.fixture(scope="module")

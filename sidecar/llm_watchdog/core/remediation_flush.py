@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.reasons import Mode, Phase, StepOutcome
+from llm_watchdog.api.reasons import Phase, StepOutcome
 from llm_watchdog.core.case import Case, FlushOrder, Stage
-from llm_watchdog.core.remediation import Decision, close_untouched, drained, healed_since
-from llm_watchdog.core.remediation_restart import departed, watch_again
+from llm_watchdog.core.remediation import Decision, drained
+from llm_watchdog.core.remediation_restart import acting, called_off, departed
 from llm_watchdog.core.situation import OrderState
 
 if TYPE_CHECKING:
@@ -32,26 +32,15 @@ def flush(case: Case, situation: Situation) -> Decision:
     """Wait until nobody is served, order, and wait for the answer."""
     if case.flush is not None:
         return _answered(case, situation)
-    unwanted = _unwanted(case, situation)
-    if unwanted is not None:
-        return Decision(case=unwanted)
+    undone = called_off(case, situation)
+    if undone is not None:
+        return Decision(case=undone)
     ended = unserved(situation, since=case.status.steps[-1].started_at)
     if ended is None:
         return Decision(case=case)
     if ended[0] is StepOutcome.SUCCEEDED:
         return _order(case, situation)
     return Decision(case=_over(case, *ended, situation))
-
-
-def _unwanted(case: Case, situation: Situation) -> Case | None:
-    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
-        undone = case.judge_step(StepOutcome.FAILED, "not carried out: a canary passed before it began", situation.now)
-        return close_untouched(undone, situation)
-    if situation.modes.of(case.fault) is Mode.OBSERVE:
-        return watch_again(
-            case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
-        )
-    return None
 
 
 def unserved(situation: Situation, *, since: datetime) -> tuple[StepOutcome, str] | None:
@@ -64,10 +53,7 @@ def unserved(situation: Situation, *, since: datetime) -> tuple[StepOutcome, str
 
 def _order(case: Case, situation: Situation) -> Decision:
     order = FlushOrder(id=f"{case.name}-flush-{int(situation.now.timestamp() * 1000)}", at=situation.now)
-    if case.status.time_to_act_seconds is None:
-        acting = (situation.now - case.incident.spec.detected_at).total_seconds()
-        case = case.with_status(time_to_act_seconds=round(acting, 3))
-    return Decision(case=replace(case, flush=order), flush=order)
+    return Decision(case=replace(acting(case, situation), flush=order), flush=order)
 
 
 def _answered(case: Case, situation: Situation) -> Decision:

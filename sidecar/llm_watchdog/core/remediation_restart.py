@@ -76,12 +76,9 @@ def claim(case: Case, situation: Situation) -> Decision:
 
 def act(case: Case, situation: Situation) -> Decision:
     """Permitted. The order is given in a pass that sees the fault, with the replica out of rotation, or not at all."""
-    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
-        undone = case.judge_step(StepOutcome.FAILED, "not carried out: a canary passed before it began", situation.now)
-        return Decision(case=close_untouched(undone, situation))
-    if situation.modes.of(case.fault) is Mode.OBSERVE:
-        undone = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
-        return Decision(case=watch_again(undone))
+    undone = called_off(case, situation)
+    if undone is not None:
+        return Decision(case=undone)
     if case.ungranted and not _may_help_itself(case, situation):
         return Decision(case=_unclaimed(replace(case, ungranted=False)))
     method = situation.restart_method
@@ -90,6 +87,25 @@ def act(case: Case, situation: Situation) -> Decision:
     if method is None or not _clear_to_restart(case, situation):
         return Decision(case=case)
     return _order(case, method, situation)
+
+
+def called_off(case: Case, situation: Situation) -> Case | None:
+    """The step that was written down and has not begun is not wanted any more; None: it is."""
+    if healed_since(case, case.incident.spec.detected_at, situation) is not None:
+        undone = case.judge_step(StepOutcome.FAILED, "not carried out: a canary passed before it began", situation.now)
+        return close_untouched(undone, situation)
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        undone = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
+        return watch_again(undone)
+    return None
+
+
+def acting(case: Case, situation: Situation) -> Case:
+    """The first order of an incident tells how long it took to act."""
+    if case.status.time_to_act_seconds is not None:
+        return case
+    took = (situation.now - case.incident.spec.detected_at).total_seconds()
+    return case.with_status(time_to_act_seconds=round(took, 3))
 
 
 def _clear_to_restart(case: Case, situation: Situation) -> bool:
@@ -107,10 +123,8 @@ def _order(case: Case, method: RestartMethod, situation: Situation) -> Decision:
     number = sum(step.step is Rung.RESTART for step in case.status.steps)
     stamp = int(situation.now.timestamp() * 1000)
     order = Order(id=f"{case.name}-{number}-{stamp}", incident=case.name, at=situation.now, method=method)
-    acting = (situation.now - case.incident.spec.detected_at).total_seconds()
-    if case.status.time_to_act_seconds is None:
-        case = case.with_status(time_to_act_seconds=round(acting, 3))
-    return Decision(case=replace(case, stage=Stage.ORDERED, order=order, engine=situation.engine), restart=order)
+    ordered = replace(acting(case, situation), stage=Stage.ORDERED, order=order, engine=situation.engine)
+    return Decision(case=ordered, restart=order)
 
 
 def await_new_engine(case: Case, situation: Situation) -> Decision:

@@ -39,7 +39,7 @@ from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.deadlines import learn, patience
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
-from llm_watchdog.core.residence import may_be_called, may_not_be_asked, why_no_canary
+from llm_watchdog.core.residence import may_not_be_asked, why_no_canary
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of
@@ -48,6 +48,7 @@ from llm_watchdog.probes.canary import CanaryProbe
 from llm_watchdog.probes.checks.checker import Checker
 from llm_watchdog.probes.endpoints import Endpoints
 from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
+from llm_watchdog.probes.free_looks import FreeLooks
 from llm_watchdog.probes.permission import Permission
 from llm_watchdog.probes.questions import NothingToAskError, Questions
 from llm_watchdog.probes.tally import Tally
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.core.check_rounds import CheckKind, CheckObservation
     from llm_watchdog.core.findings import Verdict
+    from llm_watchdog.probes.free_looks import Look
 
     Step = Callable[[], Awaitable[None]]
     LookAtSockets = Callable[[int, float], SocketsObservation]
@@ -106,6 +108,14 @@ class Watcher:
         self._questions = Questions(
             self._client, self._dialect, pod, lambda shape: patience(self.window, self.policy.watchdog, shape)
         )
+        self._free = FreeLooks(
+            self._endpoints,
+            self._dialect,
+            clock,
+            window=lambda: self.window,
+            model=lambda: self._questions.model(self.policy.engine),
+            own_streams=self._own_streams,
+        )
         self._checker = Checker(
             self,
             client=self._client,
@@ -125,14 +135,8 @@ class Watcher:
         looks: list[tuple[Step, Callable[[], float]]] = [
             (self._beat, lambda: BEAT_SECONDS),
             (self._sockets_step, lambda: cadence.SOCKETS_SECONDS),
-            (self._health_step, lambda: cadence.health_interval(self.window, self._clock())),
         ]
-        if self._dialect.metrics_path is not None:
-            looks.append((self._metrics_step, lambda: cadence.metrics_interval(self.window, self._clock())))
-        if self._dialect.state_paths:
-            looks.append((self._state_step, lambda: cadence.STATE_SECONDS))
-        if self._dialect.status_calls:
-            looks.append((self._status_step, lambda: cadence.status_interval(self.window, self._clock())))
+        looks += [(partial(self._free_step, look), interval) for look, interval in self._free.schedule()]
         try:
             async with asyncio.TaskGroup() as group:
                 for step, interval in looks:
@@ -333,10 +337,7 @@ class Watcher:
 
     async def cache_hits(self) -> float | None:
         """The engine's own count of prompt tokens that came from its cache."""
-        if self._dialect.metrics_path is None:
-            return None
-        page = await self._endpoints.metrics(self._dialect.metrics_path, self._own_streams)
-        return None if page.reading is None else page.reading.cache_hits
+        return await self._free.cache_hits()
 
     def _own_streams(self) -> int:
         return max(self._checker.in_flight, int(self._outstanding is not None))
@@ -365,31 +366,14 @@ class Watcher:
         if self.policy.engine.metered:
             self.window = replace(self.window, meter=self.window.meter.on(self._today()))
 
+    async def _free_step(self, look: Look) -> None:
+        epoch = self._epoch
+        async for seen in look():
+            self._add(seen, epoch)
+
     async def _sockets_step(self) -> None:
         self._look()
 
     def _look(self) -> None:
         self._sockets = self._look_at_sockets(self.policy.engine.port, self._clock())
         self._add(self._sockets, self._epoch)
-
-    async def _health_step(self) -> None:
-        epoch = self._epoch
-        self._add(await self._endpoints.health(), epoch)
-
-    async def _metrics_step(self) -> None:
-        epoch = self._epoch
-        if self._dialect.metrics_path is not None:
-            page = await self._endpoints.metrics(self._dialect.metrics_path, self._own_streams)
-            self._add(page, epoch)
-        if self._dialect.load_path is not None:
-            self._add(await self._endpoints.load(self._dialect.load_path), epoch)
-
-    async def _state_step(self) -> None:
-        epoch = self._epoch
-        self._add(await self._endpoints.state(), epoch)
-
-    async def _status_step(self) -> None:
-        epoch = self._epoch
-        for call in self._dialect.status_calls:
-            if may_be_called(self.window, wakes=call.wakes):
-                self._add(await self._endpoints.status(call, self._questions.model(self.policy.engine)), epoch)
