@@ -57,7 +57,8 @@ e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP
 
 # Of `benchmark-detection`: cases of each behaviour in each dialect, simulated hours and real minutes without a fault, and
-# cases that are played again in real time. The full form: SEEDS=20 HOURS=1000 REAL_MINUTES=60 REAL_SAMPLES=100.
+# cases that are played again in real time. The full form: SEEDS=20 HOURS=1000 REAL_MINUTES=60 REAL_SAMPLES=100. GO_ON=1 goes
+# on with the report of a run that was ended, as long as the code is the same.
 SEEDS ?= 2
 HOURS ?= 5
 REAL_MINUTES ?= 0
@@ -69,7 +70,7 @@ BENCHMARK := PYTHONHASHSEED=0 $(RUN) --group benchmarks python -m benchmarks.det
 
 .PHONY: benchmark-detection
 benchmark-detection: .venv/.synced ## detection rate, delay, false alarms, beside other rules (SEEDS, HOURS, REAL_MINUTES, REAL_SAMPLES, DRAW)
-	$(BENCHMARK) --seeds $(SEEDS) --hours $(HOURS) --draw $(DRAW)
+	$(BENCHMARK) --seeds $(SEEDS) --hours $(HOURS) $(if $(GO_ON),--go-on,--draw $(DRAW))
 	@if [ $(REAL_MINUTES) != 0 ] || [ $(REAL_SAMPLES) != 0 ]; then \
 	  $(BENCHMARK).real --samples $(REAL_SAMPLES) --minutes $(REAL_MINUTES) --draw $(DRAW); fi
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 import sys
 import time
@@ -13,8 +14,9 @@ from benchmarks.detection.behaviours import FAULTY, HEALTHY, INCIDENCES, SPORADI
 from benchmarks.detection.cases import expand, free_hours, sporadic
 from benchmarks.detection.entrants import ENTRANTS, OURS
 from benchmarks.detection.report import write
-from benchmarks.detection.results import Results
+from benchmarks.detection.results import Results, from_json
 from benchmarks.detection.running import play_all, runs
+from benchmarks.detection.sources import sources_hash
 from e2e.fault_engine.faults.entry import DIALECTS
 
 WRITTEN_SECONDS: Final = 60.0
@@ -34,13 +36,33 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", default=[], metavar="TEXT", help="behaviours whose names contain it")
     add("--processes", type=int, default=2)
     add("--out", type=Path, default=RESULTS, help="folder of the report")
+    add("--go-on", action="store_true", help="with the report in the folder, of the same draw and the same code")
     return parser
+
+
+def _begun(said: argparse.Namespace) -> Results:
+    """Raises SystemExit."""
+    sources = sources_hash()
+    if not said.go_on:
+        drawn = secrets.randbelow(10**6) if said.draw is None else said.draw
+        return Results(drawn=drawn, seeds=said.seeds, sources=sources)
+    path = said.out / "detection.json"
+    if not path.exists():
+        raise SystemExit(f"--go-on: there is no {path}")
+    begun = from_json(json.loads(path.read_text()))
+    if begun.sources != sources:
+        raise SystemExit(f"--go-on: {path} is of other code ({begun.sources}, now {sources})")
+    if said.draw not in (None, begun.drawn):
+        raise SystemExit(f"--go-on: {path} was drawn from {begun.drawn}, not from {said.draw}")
+    begun.seeds = said.seeds
+    return begun
 
 
 def main() -> int:
     said = _parser().parse_args()
-    drawn = secrets.randbelow(10**6) if said.draw is None else said.draw
-    print(f">> drawn from {drawn}", file=sys.stderr)
+    results = _begun(said)
+    drawn = results.drawn
+    print(f">> drawn from {drawn}, code {results.sources}", file=sys.stderr)
     dialects, seeds = frozenset(said.dialects), range(said.seeds)
 
     def chosen(name: str) -> bool:
@@ -56,10 +78,10 @@ def main() -> int:
         "sporadic": list(runs(sporadic(some, INCIDENCES, shares, drawn), said.rules)),
         "free": list(runs(free_hours(said.hours, dialects, drawn), [OURS])),
     }
-    results = Results(drawn=drawn, seeds=said.seeds)
     written = time.monotonic()
     for what, todo in parts.items():
-        for outcome in play_all(todo, said.processes, what) if todo else ():
+        left = results.left_of(what, todo)
+        for outcome in play_all(left, said.processes, what) if left else ():
             results.add(what, outcome)
             if time.monotonic() - written > WRITTEN_SECONDS:
                 written = time.monotonic()

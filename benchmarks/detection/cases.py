@@ -95,6 +95,14 @@ class Case:
         return f"{self.behaviour}: {self.fault}{argument}{share} in {self.dialect}, {self.load}, seed {self.seed}"
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A case with one rule beside it."""
+
+    case: Case
+    rule: str
+
+
 LOADED: Final = (LoadName.LIGHT, LoadName.BUSY)
 SILENT: Final = (LoadName.IDLE,)
 

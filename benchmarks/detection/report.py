@@ -34,7 +34,7 @@ def write(results: Results, folder: Path) -> None:
 def markdown(results: Results, *, has_plot: bool = False) -> str:
     parts = [
         "# Detection of faults, side by side",
-        f"Drawn from {results.drawn}, {results.seeds} seeds. Simulated time: see benchmarks/README.md.",
+        f"Drawn from {results.drawn}, {results.seeds} seeds, code {results.sources}. Time is simulated (README.md).",
         "![detection rate, time to the first reaction, sporadic faults](detection.png)" if has_plot else "",
         _summary(results),
         _by_behaviour(results),

@@ -9,7 +9,9 @@ from benchmarks.detection.bounds import at_most, quantile, wilson
 from benchmarks.detection.scoring import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from benchmarks.detection.cases import Case, Run
 
 PER_HOURS: Final = 1000.0
 
@@ -69,6 +71,8 @@ class Failure:
 class Results:
     drawn: int
     seeds: int
+    sources: str
+    """Hash of the code that was measured."""
     scores: dict[str, list[Score]] = field(default_factory=dict)
     """By part: faults, healthy, sporadic, free."""
     failures: list[Failure] = field(default_factory=list)
@@ -86,6 +90,11 @@ class Results:
             for score in self.scores.get(part, [])
             if rule in (None, score.rule) and behaviour in (None, score.behaviour)
         ]
+
+    def left_of(self, part: str, todo: Iterable[Run]) -> list[Run]:
+        """Those that were not played yet."""
+        played = {_identity(score.rule, score) for score in self.of(part)}
+        return [run for run in todo if _identity(run.rule, run.case) not in played]
 
     def rules(self, part: str) -> set[str]:
         return {score.rule for score in self.of(part)}
@@ -147,10 +156,26 @@ def detected_within(scores: Sequence[Score], seconds: float) -> float | None:
     return sum(score.seconds is not None and score.seconds <= seconds for score in begun) / len(begun)
 
 
+def _identity(rule: str, played: Case | Score) -> tuple[object, ...]:
+    one = played
+    return (rule, one.behaviour, one.fault, one.argument, one.incidence, one.dialect, one.seed)
+
+
 def as_json(results: Results) -> dict[str, Any]:
     return {
         "drawn": results.drawn,
         "seeds": results.seeds,
+        "sources": results.sources,
         "scores": {part: [score.as_json() for score in scores] for part, scores in results.scores.items()},
         "failures": [{"run": failure.run, "why": failure.why} for failure in results.failures],
     }
+
+
+def from_json(document: Mapping[str, Any]) -> Results:
+    """What `as_json` wrote. Runs that failed are to be played again."""
+    return Results(
+        drawn=document["drawn"],
+        seeds=document["seeds"],
+        sources=document["sources"],
+        scores={part: [Score(**score) for score in scores] for part, scores in document["scores"].items()},
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.detection.cases import Case
+from benchmarks.detection.cases import Run
 from benchmarks.detection.entrants import ENTRANTS
 from benchmarks.detection.results import Failure
 from benchmarks.detection.scoring import Score, score
@@ -18,15 +17,11 @@ from benchmarks.detection.simulation.play import play
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from benchmarks.detection.cases import Case
+
 TOLD_SECONDS: Final = 15.0
 RUNS_PER_PROCESS: Final = 200
 """What a run leaves behind goes with its process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    case: Case
-    rule: str
 
 
 def runs(cases: Iterable[Case], rules: Sequence[str]) -> Iterator[Run]:

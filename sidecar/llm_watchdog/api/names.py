@@ -73,8 +73,6 @@ ENV_POD_NAMESPACE: Final = "LLM_WATCHDOG_POD_NAMESPACE"
 ENV_POD_UID: Final = "LLM_WATCHDOG_POD_UID"
 ENV_NODE_NAME: Final = "LLM_WATCHDOG_NODE_NAME"
 
-LABEL_VALUE_MAX: Final = 63
-"""Kubernetes' bound on a label value and on a DNS label."""
 WORKER_NAME_MAX: Final = 45
 """A worker's name becomes part of pod names: 63 minus `-<10 of the ReplicaSet>-<5 of the pod>` and a spare."""
 

@@ -69,7 +69,14 @@ async def _look(said: Namespace, host: str, port: int) -> int:
         return _unknown(f"{host}:{port}: {found.why}")
     if problem := found.lacks(said.model):
         return _unknown(problem)
-    target = EngineTarget(type=found.engine, port=port, model=said.model, path=said.path, text_field=said.text_field)
+    target = EngineTarget(
+        type=found.engine,
+        port=port,
+        model=said.model,
+        concurrency=said.concurrency,
+        path=said.path,
+        text_field=said.text_field,
+    )
     canary, checks = CanaryPolicy(timeout=CANARY_SECONDS), ChecksPolicy(alone_for=Seconds(1))
     watcher = Watcher(
         Policy(engine=target, watchdog=WatchdogPolicy(canary=canary, checks=checks)),
@@ -79,6 +86,7 @@ async def _look(said: Namespace, host: str, port: int) -> int:
         look_at_sockets=sockets.look if is_loopback(host) else _unreadable,
         host=host,
     )
+    watcher.note_rotation(in_rotation=not said.drop_streams)
     await _round(watcher, target)
     now = time.monotonic()
     outcome = result(watcher.window, watcher.verdict(now), now)

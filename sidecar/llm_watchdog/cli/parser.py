@@ -71,16 +71,17 @@ def _run(run: argparse.ArgumentParser) -> None:
     _engine(run)
     run.add_argument("--task", type=EngineTask, choices=list(EngineTask), default=EngineTask.GENERATE)
     run.add_argument("--probe-cost", type=ProbeCost, choices=list(ProbeCost), default=ProbeCost.FREE)
-    run.add_argument("--concurrency", type=int, metavar="SLOTS", help="that the server should have")
 
 
 def _engine(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--engine",
-        type=EngineType,
-        choices=list(EngineType),
+        type=_engine_type,
         metavar="TYPE",
         help=f"dialect: {', '.join(EngineType)} (default: recognised by the server's answers)",
+    )
+    command.add_argument(
+        "--concurrency", type=_slots, metavar="SLOTS", help="that the server should have, where it does not tell"
     )
     command.add_argument("--api-key-file", type=Path, metavar="FILE", help="where the server wants a key")
     command.add_argument("--path", help="route that generates, for lazyllm")
@@ -90,6 +91,11 @@ def _engine(command: argparse.ArgumentParser) -> None:
 def _check(check: argparse.ArgumentParser) -> None:
     check.add_argument("url", nargs="?", default=ENGINE_URL, metavar="URL", help="default: %(default)s")
     check.add_argument("--model", help="to ask for (default: the one that the server lists)")
+    check.add_argument(
+        "--drop-streams",
+        action="store_true",
+        help="also the checks that abandon streams, and want their slots back: only while nobody uses the server",
+    )
     _engine(check)
 
 
@@ -121,6 +127,18 @@ def _sidecar(sidecar: argparse.ArgumentParser) -> None:
 def host_name(text: str) -> str:
     """`localhost` may mean ::1 first, where our connections could not be told from users'."""
     return "127.0.0.1" if text == "localhost" else text.strip("[]")
+
+
+def _engine_type(text: str) -> EngineType:
+    if text not in list(EngineType):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(EngineType)}")
+    return EngineType(text)
+
+
+def _slots(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of slots: 1 or more")
+    return int(text)
 
 
 def _port(text: str) -> int:

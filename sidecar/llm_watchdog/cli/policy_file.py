@@ -32,10 +32,22 @@ class PolicyDocument:
     states_mode: bool
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML 1.2 forbids a key that stands twice; PyYAML would take the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key.value, str):
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands here twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_policy(text: str) -> PolicyDocument:
     """Raises PolicyError."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _UniqueKeys)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise PolicyError(f"no YAML: {' '.join(str(error).split())}") from error
     errors: list[str] = []

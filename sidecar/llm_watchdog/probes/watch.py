@@ -28,18 +28,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
-from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.deadlines import learn, patience
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
-from llm_watchdog.core.residence import may_not_be_asked, why_no_canary
+from llm_watchdog.core.residence import may_not_be_asked
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
 from llm_watchdog.engines.registry import dialect_of
@@ -50,16 +48,18 @@ from llm_watchdog.probes.endpoints import Endpoints
 from llm_watchdog.probes.engine_client import ENGINE_HOST, EngineClient
 from llm_watchdog.probes.free_looks import FreeLooks
 from llm_watchdog.probes.permission import Permission
-from llm_watchdog.probes.questions import NothingToAskError, Questions
+from llm_watchdog.probes.questions import Questions
 from llm_watchdog.probes.tally import Tally
+from llm_watchdog.probes.turns import TICK_SECONDS, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     import httpx
 
     from llm_watchdog.api.policy import Policy
-    from llm_watchdog.core.check_rounds import CheckKind, CheckObservation
+    from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.probes.free_looks import Look
 
@@ -67,10 +67,6 @@ if TYPE_CHECKING:
     LookAtSockets = Callable[[int, float], SocketsObservation]
 
 BEAT_SECONDS: Final = 0.5
-TICK_SECONDS: Final = 0.5
-"""How soon a changed cadence is noticed."""
-SOON_SECONDS: Final = 0.001
-"""A shorter sleep may be none at all."""
 LEDGER_STALE_SECONDS: Final = 5.0
 TRACEBACKS_MAX: Final = 5
 """A probe that always fails would fill the log with the same one."""
@@ -97,6 +93,7 @@ class Watcher:
         self.tally = Tally()
         self.changed = asyncio.Event()
         self.policy = policy
+        self.epoch = 0
         self._clock = clock
         self._look_at_sockets = look_at_sockets
         self._today = today
@@ -104,7 +101,6 @@ class Watcher:
         self._client = EngineClient(policy.engine.port, api_key, transport, host)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
-        self._permission = Permission(self._endpoints, self._dialect, clock)
         self._questions = Questions(
             self._client, self._dialect, pod, lambda shape: patience(self.window, self.policy.watchdog, shape)
         )
@@ -114,7 +110,7 @@ class Watcher:
             clock,
             window=lambda: self.window,
             model=lambda: self._questions.model(self.policy.engine),
-            own_streams=self._own_streams,
+            own_streams=lambda: self._turns.own_streams,
         )
         self._checker = Checker(
             self,
@@ -124,11 +120,15 @@ class Watcher:
             questions=self._questions,
             clock=clock,
         )
-        self._outstanding: asyncio.Task[CanaryObservation] | asyncio.Task[CheckObservation] | None = None
-        self._wanted = asyncio.Event()
-        self._aside = False
+        self._turns = Turns(
+            self,
+            probe=self._canary,
+            questions=self._questions,
+            checker=self._checker,
+            permission=Permission(self._endpoints, self._dialect, clock),
+            clock=clock,
+        )
         self._sockets: SocketsObservation | None = None
-        self._epoch = 0
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -141,7 +141,7 @@ class Watcher:
             async with asyncio.TaskGroup() as group:
                 for step, interval in looks:
                     group.create_task(self._repeat(step, interval))
-                group.create_task(self._canaries())
+                group.create_task(self._turns.run())
         finally:
             await self._client.aclose()
 
@@ -157,32 +157,24 @@ class Watcher:
 
     def confirm(self) -> None:
         """Send a canary as soon as none is outstanding."""
-        self._wanted.set()
+        self._turns.confirm()
 
     def reset(self, reason: str) -> None:
         """Another engine process runs now: nothing that was seen, or is being asked, says anything about it."""
-        self._epoch += 1
+        self.epoch += 1
         self.window = self.window.restarted(reason)
-        self._withdraw()
+        self._turns.withdraw()
         self.confirm()
 
     def recheck(self) -> None:
         """What the checks have shown is void, though not what was learned from them: the cache was flushed."""
         self.window = self.window.rechecked(self._clock())
-        self._withdraw()
+        self._turns.withdraw()
         self.confirm()
 
-    @asynccontextmanager
-    async def standing_aside(self) -> AsyncIterator[None]:
+    def standing_aside(self) -> AbstractAsyncContextManager[None]:
         """Nothing of ours runs in the engine meanwhile: a cache is flushed only while nothing does."""
-        self._aside = True
-        try:
-            self._withdraw()
-            if self._outstanding is not None:
-                await asyncio.wait((self._outstanding,))
-            yield
-        finally:
-            self._aside = False
+        return self._turns.standing_aside()
 
     def unchecked(self, now: float) -> str:
         """Start-up checks that are still to be made; empty: none."""
@@ -229,17 +221,14 @@ class Watcher:
         at = self.window.ledger.at
         return self.window.ledger.readable and at is not None and now - at <= LEDGER_STALE_SECONDS
 
-    def _add(self, observation: Observation, epoch: int) -> None:
-        if epoch != self._epoch:
+    def add(self, observation: Observation, epoch: int) -> None:
+        """Something was seen; not of a process that is gone."""
+        if epoch != self.epoch:
             return
         self.window = observe(self.window, observation)
         if may_not_be_asked(self.window):
-            self._withdraw()
+            self._turns.withdraw()
         self.changed.set()
-
-    def _withdraw(self) -> None:
-        if self._outstanding is not None:
-            self._outstanding.cancel()
 
     async def _repeat(self, step: Step, interval: Callable[[], float]) -> None:
         began: float | None = None
@@ -248,11 +237,11 @@ class Watcher:
             left = 0.0 if began is None else began + interval() - now
             if left <= 0:
                 began = now
-                await self._guarded(step)
+                await self.guarded(step)
             await asyncio.sleep(min(max(left, 0.0), TICK_SECONDS))
 
-    async def _guarded(self, step: Step) -> None:
-        """An error of our own says nothing about the engine, and must not end the looking."""
+    async def guarded(self, step: Step) -> None:
+        """Make it. An error of our own says nothing about the engine, and must not end the looking."""
         try:
             await step()
         except Exception:
@@ -264,102 +253,17 @@ class Watcher:
             )
             await asyncio.sleep(TICK_SECONDS)
 
-    async def _canaries(self) -> None:
-        checked = False
-        while True:
-            if self._aside:
-                await asyncio.sleep(TICK_SECONDS)
-                continue
-            now = self._clock()
-            due = cadence.canary_due_at(self.window, self.policy.engine, self.policy.watchdog, now)
-            wanted = self._wanted.is_set()
-            if due is not None and wanted:
-                due = now
-            # Where a canary takes longer than its interval the next one is always due: they take turns then.
-            its_turn = due is not None and (due > now or not (checked or wanted))
-            check = self._checker.due(now) if its_turn else None
-            if check is not None:
-                checked = True
-                await self._guarded(partial(self._check_step, check))
-                continue
-            if due is None or due > now:
-                await asyncio.sleep(TICK_SECONDS if due is None else min(max(due - now, SOON_SECONDS), TICK_SECONDS))
-                continue
-            self._wanted.clear()
-            checked = False
-            await self._guarded(self._canary_step)
-
-    async def _canary_step(self) -> None:
-        await self._ask_permission(believed=cadence.FRESH_SECONDS)
-        epoch = self._epoch
-        if may_not_be_asked(self.window):
-            return
-        if why := why_no_canary(self.window):
-            self._add(self._impossible(why), epoch)
-            return
-        try:
-            order = await self._questions.order(self.policy.engine, self.policy.watchdog.canary)
-        except NothingToAskError as error:
-            self._add(self._impossible(str(error)), epoch)
-            return
-        if self._aside:
-            return
-        task = asyncio.create_task(self._canary.send(order, lambda seen: self.hear(seen, epoch)))
-        self._outstanding = task
-        try:
-            await asyncio.wait((task,))
-        finally:
-            self._outstanding = None
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if task.cancelled():
-            return
-        self._questions.learn(task.result(), answered=self.window.answered)
-        if task.result().outcome is not CanaryOutcome.SUCCEEDED:
-            await self._ask_permission()
-
-    async def _ask_permission(self, *, believed: float = 0.0) -> None:
-        epoch, model = self._epoch, self._questions.model(self.policy.engine)
-        for seen in await self._permission.ask(self.window, model, believed=believed):
-            self._add(seen, epoch)
-
-    async def _check_step(self, kind: CheckKind) -> None:
-        await self._ask_permission(believed=cadence.FRESH_SECONDS)
-        epoch = self._epoch
-        if may_not_be_asked(self.window) or self._aside:
-            return
-        made = await self._checker.check(kind, epoch, self._hold)
-        if made is not None:
-            self._add(made, epoch)
-
-    def _hold(self, task: asyncio.Task[CheckObservation] | None) -> None:
-        self._outstanding = task
-
     async def cache_hits(self) -> float | None:
         """The engine's own count of prompt tokens that came from its cache."""
         return await self._free.cache_hits()
 
-    def _own_streams(self) -> int:
-        return max(self._checker.in_flight, int(self._outstanding is not None))
-
     def hear(self, canary: CanaryObservation, epoch: int) -> None:
         """A canary, as far as it has come; one of an engine that is gone is not counted."""
-        self._add(canary, epoch)
+        self.add(canary, epoch)
         if canary.finished_at is not None:
             self.tally.count(canary)
             if self.policy.engine.metered:
                 self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
-
-    def _impossible(self, why: str) -> CanaryObservation:
-        now = self._clock()
-        return CanaryObservation(
-            id=self._questions.next_id(),
-            shape="",
-            started_at=now,
-            finished_at=now,
-            outcome=CanaryOutcome.IMPOSSIBLE,
-            detail=why,
-        )
 
     async def _beat(self) -> None:
         self.window = observe(self.window, Beat(at=self._clock()))
@@ -367,13 +271,13 @@ class Watcher:
             self.window = replace(self.window, meter=self.window.meter.on(self._today()))
 
     async def _free_step(self, look: Look) -> None:
-        epoch = self._epoch
+        epoch = self.epoch
         async for seen in look():
-            self._add(seen, epoch)
+            self.add(seen, epoch)
 
     async def _sockets_step(self) -> None:
         self._look()
 
     def _look(self) -> None:
         self._sockets = self._look_at_sockets(self.policy.engine.port, self._clock())
-        self._add(self._sockets, self._epoch)
+        self.add(self._sockets, self.epoch)

@@ -67,6 +67,8 @@ def test_the_sidecar_stays_small() -> None:
         ["run", "--journal", "x", "--restart-timeout", "soon"],
         ["run", "--journal", "x", "--listen", "here"],
         ["run", "--journal", "x", "--port", "0"],
+        ["run", "--journal", "x", "--concurrency", "-4"],
+        ["check", "--concurrency", "0"],
     ],
 )
 def test_a_command_line_that_makes_no_sense_ends_with_2(arguments: list[str]) -> None:
@@ -74,6 +76,12 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(arguments: list[str]) ->
     assert ended.returncode == 2
     assert "usage: " in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_unknown_engine_is_refused_with_those_that_are_known() -> None:
+    told = command("run", "--journal", "x", "--engine", "abacus").stderr
+    assert "'abacus' is none of " in told
+    assert all(engine in told for engine in DIALECTS)
 
 
 def test_all_dialects_are_listed_with_what_they_can() -> None:
@@ -117,6 +125,19 @@ def test_check_of_a_healthy_server(serving: Host) -> None:
     assert names[-1] == "healthy"
     assert "vllm, recognised" in checked.stdout
     assert set(CheckKind) <= set(names)
+
+
+def row(table: str, name: str) -> str:
+    return next(line for line in table.splitlines() if line.startswith(name))
+
+
+def test_check_drops_streams_on_request_only(serving: Host) -> None:
+    until("the server", serving.engine_answers)
+    asked = ("check", f"http://127.0.0.1:{serving.port}", "--concurrency", "4")
+    assert "out of rotation only" in row(command(*asked).stdout, CheckKind.SLOTS)
+    dropped = command(*asked, "--drop-streams")
+    assert "nothing found" in row(dropped.stdout, CheckKind.SLOTS), dropped.stdout
+    assert "nothing found" in row(dropped.stdout, CheckKind.STALE), dropped.stdout
 
 
 def test_check_of_a_server_that_hangs(serving: Host) -> None:

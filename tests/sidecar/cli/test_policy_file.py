@@ -88,6 +88,8 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("detectors: {wakeFailed: {deadline: 40s}}", ["detectors.wakeFailed.restartDeadline: 30s is below deadline"]),
         ("detectors: {stalledStream: {busyDeadline: 200s}}", ["detectors.stalledStream.busyRestartDeadline: "]),
         ("a: [", ["no YAML: "]),
+        ("canary: {}\nmode: Observe\ncanary: {}", ["no YAML: canary stands here twice"]),
+        ("canary: {maxTokens: 4, maxTokens: 8}", ["no YAML: maxTokens stands here twice"]),
         ("!!python/object:os.system {}", ["no YAML: "]),
     ],
 )
