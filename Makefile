@@ -37,7 +37,7 @@ thorough: .venv/.synced ## what needs no cluster and takes minutes: processes, s
 	$(RUN) pytest tests -m "thorough and not apiserver and not cluster" -q -n 4
 
 integration: .venv/.synced ## against a real kube-apiserver
-	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 2 --dist loadfile --durations=6
+	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadfile --durations=6
 
 e2e-systems: .venv/.synced ## the model servers of the reports as processes, short (LONG=1: 5 minutes of good load, and the large ones)
 	$(RUN) pytest e2e/systems -v --durations=6 $(if $(LONG),--load-seconds=300 --good-rounds=200,-m "systems and not large")

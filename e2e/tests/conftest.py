@@ -33,6 +33,15 @@ RESTRICTED_NAMESPACE = {
 }
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, or one of them runs on alone at the end; with another behind each, as xdist hands out two."""
+    longest = [item for item in items if item.get_closest_marker("longest")]
+    others = [item for item in items if not item.get_closest_marker("longest")]
+    pairs = [item for pair in zip(longest, others, strict=False) for item in pair]
+    items[:] = [*pairs, *longest[len(others) :], *others[len(longest) :]]
+
+
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Cluster:
     """Operator, CRDs and admission policy, as `kubectl apply -k` leaves them; once for all processes of a run."""

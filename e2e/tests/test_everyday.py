@@ -34,6 +34,7 @@ def is_new(pod: dict[str, Any]) -> bool:
     return MARK in pod["spec"]["containers"][0]["env"]
 
 
+@pytest.mark.longest
 def test_a_changed_template_rolls_out_and_cuts_no_request(make_worker: WorkerFactory) -> None:
     worker = make_worker("rollout", replicas=2, args=("--token-seconds", "0.05"))
     load = Load(parallel=8, every=0.2, seconds=50, max_tokens=40, timeout=30)

@@ -48,6 +48,7 @@ def stop_core(access: Access, pod: str) -> None:
     signal(access, NAMESPACE, pod, "STOP", pids)
 
 
+@pytest.mark.longest
 def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment_stays_ready(
     installed: Access, make_worker: WorkerFactory, scene: Scene, plain: Plain, compare: Compare
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_hang_is_found_cut_off_restarted_and_recorded_and_the_plain_deployment
     assert [at for at in logged[healthy] if at > cut_off], "the healthy replica's access log shows no user"
 
 
+@pytest.mark.longest
 def test_a_replica_that_hangs_while_it_streams_is_restarted(
     installed: Access, make_worker: WorkerFactory, scene: Scene
 ) -> None:

@@ -37,21 +37,28 @@ RECOVERY_SECONDS = 420
 
 
 @pytest.fixture(scope="module")
-def real(vllm_ready: Access) -> Iterator[Worker]:
-    """Two replicas of the real vLLM, shared by the cases that leave them healthy."""
+def begun(vllm_ready: Access) -> Iterator[Worker]:
+    """Two replicas of the real vLLM, not awaited."""
     apply(vllm_ready, vllm_worker("real", NAMESPACE))
     worker = Worker(vllm_ready, NAMESPACE, "real")
-    worker.wait_in_rotation(2, timeout=ENGINE.start_seconds)
     yield worker
     worker.delete()
 
 
 @pytest.fixture
-def plain(vllm_ready: Access, make_plain: PlainFactory) -> Plain:
-    """The same image behind the probes of KServe, Ready."""
+def plain(begun: Worker, make_plain: PlainFactory) -> Plain:
+    """The same image behind the probes of KServe, Ready; it loads beside the replicas of the worker."""
+    assert begun
     made = make_plain("plain", vllm_pod())
     made.wait_ready(ENGINE.start_seconds)
     return made
+
+
+@pytest.fixture
+def real(begun: Worker) -> Worker:
+    """In rotation, shared by the cases that leave it healthy."""
+    begun.wait_in_rotation(2, timeout=ENGINE.start_seconds)
+    return begun
 
 
 def closed_after(worker: Worker, known: int) -> dict[str, object]:
@@ -63,7 +70,7 @@ def closed_after(worker: Worker, known: int) -> dict[str, object]:
 
 
 def test_a_hang_of_the_real_engine_beside_the_plain_deployment(
-    real: Worker, plain: Plain, scene: Scene, compare: Compare
+    plain: Plain, real: Worker, scene: Scene, compare: Compare
 ) -> None:
     access = real.access
     load = Load(parallel=1, every=2.0, seconds=100, timeout=10)

@@ -48,6 +48,7 @@ def die_in(stage: Stage, make_worker: WorkerFactory) -> None:
     worker.delete()
 
 
+@pytest.mark.longest
 def test_a_watchdog_killed_at_any_stage_continues_its_incident(installed: Access, make_worker: WorkerFactory) -> None:
     with in_force(installed, NAMESPACE), ThreadPoolExecutor(AT_ONCE) as pool:
         for done in [pool.submit(die_in, stage, make_worker) for stage in STAGES]:
