@@ -48,7 +48,7 @@ def begun(vllm_ready: Access) -> Iterator[Worker]:
 @pytest.fixture
 def plain(begun: Worker, make_plain: PlainFactory) -> Plain:
     """The same image behind the probes of KServe, Ready; it loads beside the replicas of the worker."""
-    assert begun
+    del begun
     made = make_plain("plain", vllm_pod())
     made.wait_ready(ENGINE.start_seconds)
     return made
