@@ -69,7 +69,10 @@ class FreeLooks:
             yield await self._endpoints.load(self._dialect.load_path)
 
     async def _state(self) -> AsyncIterator[Observation]:
-        yield await self._endpoints.state()
+        """Unless a canary has just asked for it."""
+        states = self._window().states
+        if not states or self._clock() - states[-1].at >= cadence.FRESH_SECONDS:
+            yield await self._endpoints.state()
 
     async def _status(self) -> AsyncIterator[Observation]:
         for call in self._dialect.status_calls:

@@ -2,8 +2,9 @@
 
 Contract with the loop, which owns the event loop and the clock:
 
-- `await watcher.run()` looks until it is cancelled. `watcher.changed` is set after each observation that may matter;
-  deadlines pass without one, so the loop also asks once or twice a second.
+- `await watcher.run()` looks until it is cancelled. `watcher.changed` is set after what may prove or refute something:
+  a canary or a check that ended, sleep and wake. Deadlines pass without any of these, so the loop also asks twice a
+  second, which is soon enough for all else.
 - `watcher.verdict(now)` is pure and cheap. `now` comes from the clock that was passed in (`time.monotonic`).
 - `watcher.confirm()`: send a canary now (a proof is wanted). `watcher.reset(reason)`: the engine was restarted, all
   history is void, the verdict is `Unknown`/`Starting` until a canary is answered. A refused connection, another
@@ -34,9 +35,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core import cadence
+from llm_watchdog.core.canaries import CanaryObservation
+from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.deadlines import learn, patience
 from llm_watchdog.core.intake import observe
-from llm_watchdog.core.observations import Beat, Observation, SocketsObservation
+from llm_watchdog.core.observations import Beat, Observation, SocketsObservation, StateObservation
 from llm_watchdog.core.residence import may_not_be_asked
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
@@ -59,7 +62,6 @@ if TYPE_CHECKING:
     import httpx
 
     from llm_watchdog.api.policy import Policy
-    from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.probes.free_looks import Look
 
@@ -228,7 +230,8 @@ class Watcher:
         self.window = observe(self.window, observation)
         if may_not_be_asked(self.window):
             self._turns.withdraw()
-        self.changed.set()
+        if _is_news(observation):
+            self.changed.set()
 
     async def _repeat(self, step: Step, interval: Callable[[], float]) -> None:
         began: float | None = None
@@ -238,7 +241,8 @@ class Watcher:
             if left <= 0:
                 began = now
                 await self.guarded(step)
-            await asyncio.sleep(min(max(left, 0.0), TICK_SECONDS))
+            # All looks wake at the same moments: each wake of the process costs more than what most of them do.
+            await asyncio.sleep(min(max(left, 0.0), TICK_SECONDS - now % TICK_SECONDS))
 
     async def guarded(self, step: Step) -> None:
         """Make it. An error of our own says nothing about the engine, and must not end the looking."""
@@ -281,3 +285,13 @@ class Watcher:
     def _look(self) -> None:
         self._sockets = self._look_at_sockets(self.policy.engine.port, self._clock())
         self.add(self._sockets, self.epoch)
+
+
+def _is_news(observation: Observation) -> bool:
+    match observation:
+        case CanaryObservation():
+            return observation.finished_at is not None
+        case CheckObservation() | StateObservation():
+            return True
+        case _:
+            return False
