@@ -56,7 +56,13 @@ async def _generate(service: Service, exchange: Exchange, parse: Parse, speech: 
         opening = b"" if answer.wire.null_body else answer.open()
         await exchange.send(opening)
         answer.opened = bool(opening)
-    await _with_permit(service, exchange, answer)
+    try:
+        await _with_permit(service, exchange, answer)
+    except ApiError as error:
+        if not exchange.started:
+            raise
+        await exchange.send(answer.error(error.status, str(error), error.kind))
+        await _close(exchange, answer, failed=True)
 
 
 async def _with_permit(service: Service, exchange: Exchange, answer: Speech) -> None:
@@ -147,6 +153,11 @@ async def _send_stream(service: Service, exchange: Exchange, answer: Speech, str
             raise
         failed = True
         await exchange.send(answer.error(error.status, str(error), error.kind))
+    await _close(exchange, answer, failed=failed)
+
+
+async def _close(exchange: Exchange, answer: Speech, *, failed: bool) -> None:
+    wire = answer.wire
     if not wire.closes or wire.header_only:
         await exchange.never()
     if wire.terminator and (answer.terminates_errors or not failed):

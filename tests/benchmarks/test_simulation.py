@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from typing import Any
 
+import httpx
 import pytest
 
 from benchmarks.detection.behaviours import FAULTY
@@ -10,8 +12,10 @@ from benchmarks.detection.cases import Behaviour, LoadName, draw
 from benchmarks.detection.entrants import ENTRANTS
 from benchmarks.detection.scoring import score
 from benchmarks.detection.simulation import virtual_time
+from benchmarks.detection.simulation.network import Network
 from benchmarks.detection.simulation.play import play
 from benchmarks.detection.trace import Deed
+from e2e.fault_engine.exchange import Receive, Send
 
 HANG = draw(Behaviour(name="hang", says="", faults=("hang",), loads=(LoadName.IDLE,), seconds=60), "hang", "vllm", "1")
 RULES = {entrant.name: entrant for entrant in ENTRANTS}
@@ -70,3 +74,30 @@ def test_a_frozen_server_is_found_by_everybody_who_asks(rule: str) -> None:
     frozen = next(behaviour for behaviour in FAULTY if behaviour.name == "frozen server")
     case = draw(frozen, "api-server-freeze", "vllm", "1")
     assert score(case, rule, play(case, RULES[rule])).restart_seconds is not None
+
+
+class _Mistaken:
+    """A server that starts its answer twice."""
+
+    inode = 1
+
+    def __init__(self) -> None:
+        self.awake = asyncio.Event()
+        self.awake.set()
+
+    async def serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+
+
+def test_a_mistake_of_the_server_is_no_fault_that_a_rule_could_miss() -> None:
+    async def ask() -> list[Exception]:
+        network = Network(_Mistaken())
+        connection = await network.open("GET", "/", {}, b"", own=True)
+        await network.next(connection)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await network.next(connection)
+        return network.mistakes
+
+    assert [type(mistake) for mistake in virtual_time.run(ask, "1")] == [RuntimeError]

@@ -237,13 +237,16 @@ def test_death(stage: Callable[..., Scene], dialect: str) -> None:
     assert stage(dialect, "die").engine.exit_code() == 0
 
 
-@pytest.mark.parametrize("dialect", ["sglang", "llamacpp", "dbgpt", "chatchat"])
+@pytest.mark.parametrize("dialect", ["sglang", "llamacpp", "dbgpt", "lazyllm", "chatchat"])
 def test_death_that_the_server_outlives(stage: Callable[..., Scene], dialect: str) -> None:
     scene = stage(dialect, "die-keepalive")
     eventually(lambda: not scene.is_well())
     reply = scene.ask()
     assert reply.status in (200, 500)
     assert ANSWER not in reply.body.decode()
+    # Where the header is out before the engine is asked, the error is told inside the stream, and ends it.
+    assert reply.end != "cut"
+    assert "EngineCore" in reply.body.decode() or dialect == "chatchat"
 
 
 def test_a_runaway_that_dies(stage: Callable[..., Scene]) -> None:

@@ -61,6 +61,8 @@ class Network:
         self._connections: dict[str, Connection] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._ports = count(40000)
+        self.mistakes: list[Exception] = []
+        """The server's own: what it does then says nothing about any fault."""
 
     async def open(self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, own: bool) -> Connection:
         """Send a request. Raises ConnectionRefusedError."""
@@ -123,7 +125,7 @@ class Network:
 
     async def _serve(self, connection: Connection, scope: dict[str, Any], body: bytes) -> None:
         asked = [{"type": "http.request", "body": body, "more_body": False}]
-        ended = False
+        started = ended = False
 
         async def receive() -> Message:
             if asked:
@@ -133,7 +135,10 @@ class Network:
             return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
-            nonlocal ended
+            nonlocal started, ended
+            if started == (message["type"] == "http.response.start"):
+                raise RuntimeError(f"an ASGI server takes no {message['type']} here")
+            started = True
             await self._listener.awake.wait()
             if connection.left.is_set():
                 return
@@ -144,10 +149,16 @@ class Network:
                 self._connections.pop(connection.peer, None)
 
         await self._listener.awake.wait()
-        await self._listener.serve(scope, receive, send)
+        await self._answer(scope, receive, send)
         if not ended and not connection.left.is_set():
             connection.news.put_nowait(httpx.RemoteProtocolError("peer closed connection inside the body"))
             self._connections.pop(connection.peer, None)
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            await self._listener.serve(scope, receive, send)
+        except Exception as mistake:  # noqa: BLE001 - whoever plays is told, and the client gets no more
+            self.mistakes.append(mistake)
 
 
 def _size(message: Message) -> int:

@@ -82,6 +82,8 @@ class _Stage:
                 self._trace.onset = self._onset(machine)
             if self._is_cured():
                 return
+            for mistake in machine.network.mistakes:
+                raise mistake
             for task in tasks:
                 if task.done():
                     task.result()
