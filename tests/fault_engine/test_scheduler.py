@@ -140,3 +140,16 @@ def test_death_is_counted_from_the_order() -> None:
     faults.replace([Order("die", "5", 1)], now=100.0)
     faults.replace([Order("die", "5", 1), Order("hang", None, 2)], now=103.0)
     assert faults.death_at() == 105.0
+
+
+def test_starvation_is_one_request_without_end_and_those_before_it_end() -> None:
+    faults = ActiveFaults()
+    engine = Engine(LIMITS, faults=faults)
+    for name in ("a", "b", "c", "d"):
+        engine.scheduler.add(request(name))
+    step(engine)
+    faults.replace([Order("starvation", None, 1)], now=0.0)
+    said = [output.id for _ in range(20) for output in step(engine)]
+    assert (said.count("a"), said.count("b"), said.count("d")) == (3, 3, 0)
+    assert said.count("c") > 4, "it was to be four tokens long"
+    assert (engine.stats().running, engine.stats().waiting) == (1, 1)

@@ -140,7 +140,8 @@ def _is_due(kind: CheckKind, window: Window, setting: Setting, now: float) -> bo
 
 def may_be_beside(kind: CheckKind, window: Window, setting: Setting) -> bool:
     """Harms nobody, and is judged against what was learned alone: goes on when somebody else comes."""
-    return kind in _BESIDE and setting.pair_is_safe and not _is_unlearned(kind, window)
+    harmless = setting.pair_is_safe or kind not in _MIXED
+    return kind in _BESIDE and harmless and not _is_unlearned(kind, window)
 
 
 def _is_due_beside(kind: CheckKind, window: Window, setting: Setting, now: float) -> bool:

@@ -11,7 +11,7 @@ from .output import BrokenNumbers, Drift, Gibberish, Repeat
 from .pace import CompileStall, LongAdmission, SlowHealth, SlowStart, SlowSteps
 from .power import Enter, KeepCache, WakeError, WakeInName
 from .slots import Gauges, GoOn, Leak
-from .standstill import FreezeCore, FreezeServer, GarbledPath, SilentPath, Stall, Withhold
+from .standstill import FreezeCore, FreezeServer, GarbledPath, SilentPath, Stall, Starve, Withhold
 from .stream import (
     Comments,
     CutBody,
@@ -62,6 +62,7 @@ EFFECTS: Final[dict[str, Callable[..., Effect]]] = {
     "slow-start": SlowStart,
     "slow-steps": SlowSteps,
     "stall": Stall,
+    "starve": Starve,
     "swap": Swap,
     "wake-error": WakeError,
     "wake-in-name": WakeInName,

@@ -1,12 +1,14 @@
 """Something stands still while the rest looks well."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .effect import Effect
 
 if TYPE_CHECKING:
     from ...request import Request
+
+_ENDLESS: Final = 10**9  # tokens
 
 
 class FreezeCore(Effect):
@@ -32,15 +34,32 @@ class Stall(Effect):
         return request.generated < self.tokens
 
 
-@dataclass(frozen=True, slots=True)
 class Withhold(Effect):
-    """Waiting requests get no slot; with `beside` only while as many run."""
-
-    beside: int = 0
+    """Waiting requests get no slot."""
 
     def admits(self, request: "Request", running: int) -> bool:
-        del request
-        return running < self.beside if self.beside else False
+        del request, running
+        return False
+
+
+@dataclass(slots=True)
+class Starve(Effect):
+    """The first request that is alone never ends, and none is admitted beside another."""
+
+    endless: str = ""
+    """Its id."""
+
+    def admits(self, request: "Request", running: int) -> bool:
+        if running:
+            return False
+        self.endless = request.id
+        return True
+
+    def limit(self, request: "Request", limit: int) -> int:
+        return _ENDLESS if request.id == self.endless else limit
+
+    def ends(self, request: "Request", *, ended: bool) -> bool:
+        return ended and request.id != self.endless
 
 
 @dataclass(frozen=True, slots=True)
