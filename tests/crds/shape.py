@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 
 from pydantic import BaseModel
 
+from llm_watchdog.api.amount import Amount
 from llm_watchdog.api.document import camel, encode
 from llm_watchdog.api.seconds import Seconds
 
@@ -20,6 +21,7 @@ OPAQUE = "object without a schema"
 ABSENT = "no default"
 SCALARS: dict[type, str] = {
     Seconds: "string/duration",
+    Amount: "int-or-string",
     datetime: "string/date-time",
     bool: "boolean",
     int: "integer",

@@ -77,6 +77,12 @@ def test_disruption_budget() -> None:
     assert made["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+@pytest.mark.parametrize(("replicas", "allowed"), [(11, 2), (3, 1), (0, 1)])
+def test_disruption_budget_of_a_percentage_is_the_number_that_grants_keep_to(replicas: int, allowed: int) -> None:
+    given = worker(replicas=replicas, watchdog={"remediation": {"budget": {"maxUnavailable": "25%"}}})
+    assert disruption_budget(given)["spec"]["maxUnavailable"] == allowed == given.max_unavailable
+
+
 def test_shared_children_have_one_owner_per_worker_and_no_controller() -> None:
     workers = [worker("b"), worker("a")]
     for child in (service_account("demo", workers), role_binding("demo", workers)):

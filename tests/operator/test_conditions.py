@@ -50,9 +50,12 @@ def test_an_incident_that_is_dealt_with_does_not_fail_a_sync() -> None:
         (1, 1, 1, True),
         (5, 9, 0, False),
         (0, 1, 0, True),
+        (8, "25%", 6, True),
+        (8, "25%", 5, False),
+        (2, "100%", 0, False),
     ],
 )
-def test_available(replicas: int, budget: int, ready: int, *, available: bool) -> None:
+def test_available(replicas: int, budget: int | str, ready: int, *, available: bool) -> None:
     limited = {"remediation": {"budget": {"maxUnavailable": budget}}}
     conditions = seen(
         worker=worker(replicas=replicas, watchdog=limited), replicas=[replica(f"r{n}") for n in range(ready)]

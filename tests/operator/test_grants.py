@@ -28,8 +28,14 @@ def policy(**remediation: Any) -> WatchdogPolicy:
 
 
 def decide(*incidents: Any, budget: dict[str, Any] | None = None, **overrides: Any) -> GrantDecision:
-    settings = {"policy": policy(**(budget or {})), "incidents": incidents, "replicas": ABC, "now": NOW, **overrides}
-    return decide_grants(**settings)
+    settings: dict[str, Any] = {
+        "policy": policy(**(budget or {})),
+        "incidents": incidents,
+        "replicas": ABC,
+        "wanted": 3,
+        "now": NOW,
+    }
+    return decide_grants(**{**settings, **overrides})
 
 
 def granted(decision: GrantDecision) -> list[str]:
@@ -87,6 +93,12 @@ def test_one_at_a_time_then_the_next() -> None:
 
 def test_the_budget_may_be_larger() -> None:
     assert granted(decide(asking("a"), asking("b"), asking("c"), budget={"maxUnavailable": 2})) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("share", "wanted", "expected"), [("25%", 3, 1), ("67%", 3, 2), ("100%", 3, 2), ("25%", 8, 2)])
+def test_the_budget_may_be_a_share_of_what_is_wanted(share: str, wanted: int, expected: int) -> None:
+    asked = [asking("a"), asking("b"), asking("c")]
+    assert len(granted(decide(*asked, budget={"maxUnavailable": share}, wanted=wanted))) == expected
 
 
 def test_who_serves_nothing_goes_first() -> None:

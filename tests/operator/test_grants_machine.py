@@ -62,6 +62,7 @@ class Budget(RuleBasedStateMachine):
             policy=self.policy,
             incidents=list(self.records.values()),
             replicas=[replica(pod) for pod in PODS],
+            wanted=len(PODS),
             now=at(self.clock),
         )
         self.writes = [(record, None) for record in decision.withdrawn]

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def disruption_budget(worker: Worker) -> dict[str, Any]:
-    """`AlwaysAllow`: a replica that is out of rotation may be evicted, or a hung one would block a node's drain."""
+    """`AlwaysAllow`: a replica that is out of rotation may be evicted, or a hung one would block a node's drain.
+
+    Always a number: Kubernetes rounds a percentage up there, and would allow more than the budget does.
+    """
     return stamped(
         {
             "apiVersion": "policy/v1",

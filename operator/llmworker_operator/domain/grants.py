@@ -90,6 +90,8 @@ class GrantDecision:
 class _Ledger:
     """Running totals while requests are gone through in order."""
 
+    allowed: int
+    """Replicas in granted steps at once."""
     holders: set[str]
     used: list[datetime]
     in_rotation: set[str]
@@ -136,12 +138,14 @@ def decide_grants(
     policy: WatchdogPolicy,
     incidents: Sequence[IncidentView],
     replicas: Sequence[Replica],
+    wanted: int,
     now: datetime,
     rights: bool = True,
 ) -> GrantDecision:
-    """Go through the requests in order and grant what the budget allows."""
+    """Go through the requests in order and grant what the budget allows; `wanted` is `spec.replicas`."""
     living = {r.uid for r in replicas}
     ledger = _Ledger(
+        allowed=policy.remediation.budget.max_unavailable.at_most(wanted),
         holders=holders(incidents),
         used=[at for i in incidents for at in restarts(i) if at > now - HOUR],
         in_rotation={r.uid for r in replicas if r.ready and not r.terminating},
@@ -219,8 +223,8 @@ def _replica_busy(incident: IncidentView, incidents: Sequence[IncidentView], led
 
 def _over_budget(incident: IncidentView, budget: BudgetPolicy, ledger: _Ledger, now: datetime) -> Waiting | None:
     others = ledger.holders - {incident.pod_uid}
-    if len(others) >= budget.max_unavailable:
-        message = f"{len(others)} of at most {budget.max_unavailable} replicas are in granted steps"
+    if len(others) >= ledger.allowed:
+        message = f"{len(others)} of at most {ledger.allowed} replicas are in granted steps"
         return Waiting(incident=incident.name, refusal=Refusal.BUDGET_IN_USE, message=message)
     if incident.restart_requested and len(ledger.used) >= budget.max_per_hour:
         freed = sorted(ledger.used)[len(ledger.used) - budget.max_per_hour] + HOUR if budget.max_per_hour else None

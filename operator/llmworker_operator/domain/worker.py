@@ -38,7 +38,8 @@ class Worker:
 
     @property
     def max_unavailable(self) -> int:
-        return self.watchdog.remediation.budget.max_unavailable
+        """A percentage turned into a number, as the budget counts it."""
+        return self.watchdog.remediation.budget.max_unavailable.at_most(self.replicas)
 
     @property
     def wants_restart_probe(self) -> bool:

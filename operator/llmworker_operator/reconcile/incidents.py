@@ -47,6 +47,7 @@ def decide_for(context: Context, worker: Worker, now: datetime) -> GrantDecision
         policy=worker.watchdog,
         incidents=context.cache.incidents.of(worker.key),
         replicas=context.cache.replicas.of(worker.key),
+        wanted=worker.replicas,
         now=now,
         rights=not admission_problems(context.cache),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dacite import Config, DaciteError, from_dict
 
+from llm_watchdog.api.amount import Amount
 from llm_watchdog.api.seconds import Seconds
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _timestamp(value: object) -> datetime:
 
 
 _CONFIG = Config(
-    type_hooks={Seconds: Seconds.parse, datetime: _timestamp, float: float},
+    type_hooks={Seconds: Seconds.parse, Amount: Amount.parse, datetime: _timestamp, float: float},
     cast=[Enum],
     convert_key=camel,
 )
@@ -68,6 +69,8 @@ def _scalar(value: Any) -> Any:
         return value.value
     if isinstance(value, Seconds):
         return str(value)
+    if isinstance(value, Amount):
+        return value.document
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return value

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from llm_watchdog.api.amount import Amount
 from llm_watchdog.api.reasons import FaultClass, Mode, RestartMethod, Rung
 from llm_watchdog.api.seconds import Seconds
 from llm_watchdog.api.thresholds import ChecksPolicy, DetectorsPolicy
@@ -99,7 +100,8 @@ class CanaryPolicy:
 class BudgetPolicy:
     """How much of a worker may be in granted steps, enforced by the operator."""
 
-    max_unavailable: int = 1
+    max_unavailable: Amount = Amount("1")
+    """Of `spec.replicas`. A percentage is rounded down, to 1 at least, and never takes all of several replicas."""
     max_per_hour: int = 4
     cooldown: Seconds = Seconds(60)
     """Between two grants for the same replica."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from llm_watchdog.api.amount import Amount
 from llm_watchdog.api.document import camel
 from llm_watchdog.api.policy import WatchdogPolicy
 from llm_watchdog.api.seconds import Seconds
@@ -98,8 +99,8 @@ def _list(kind: Any, value: object, path: str, errors: list[str]) -> list[Any] |
 
 
 def _scalar(kind: Any, value: object) -> Any:
-    if kind is Seconds:
-        return Seconds.parse(value)
+    if kind in (Seconds, Amount):
+        return kind.parse(value)
     if issubclass(kind, Enum):
         members = [member.value for member in kind]
         if value not in members:

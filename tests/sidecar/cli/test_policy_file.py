@@ -23,7 +23,7 @@ detectors:
   stalledStream: {mode: Enforce, learn: false, firstTokenDeadline: 500ms}
   degradedOutput: {knownAnswers: [{prompt: "2 + 2 =", answer: "4"}]}
 remediation:
-  budget: {maxPerHour: 0, cooldown: 0}
+  budget: {maxUnavailable: 25%, maxPerHour: 0, cooldown: 0}
   ladders: {engineDead: [Restart, Quarantine]}
 """
 
@@ -36,6 +36,7 @@ def test_everything_may_be_said_and_left_out() -> None:
     assert not said.detectors.stalled_stream.learn
     assert said.detectors.degraded_output.known_answers[0].answer == "4"
     assert said.remediation.ladders.engine_dead == [Rung.RESTART, Rung.QUARANTINE]
+    assert said.remediation.budget.max_unavailable == "25%"
     assert said.detectors.wake_failed == WatchdogPolicy().detectors.wake_failed
 
 
@@ -69,6 +70,11 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("checks: {cache: true}", ["checks.cache: True is none of Auto, Enabled, Disabled"]),
         ("detectors: {crossTalk: {mode: Off}}", ["detectors.crossTalk.mode: False is none of Enforce, Observe"]),
         ("remediation: {budget: {maxPerHour: -1}}", ["remediation.budget.maxPerHour: -1 is below 0"]),
+        ("remediation: {budget: {maxUnavailable: -1}}", ["remediation.budget.maxUnavailable: -1 is below 0"]),
+        (
+            "remediation: {budget: {maxUnavailable: 120%}}",
+            ["remediation.budget.maxUnavailable: '120%' is no number of replicas: write a whole number"],
+        ),
         (
             "detectors: {degradedOutput: {knownAnswers: [{prompt: a}, 7]}}",
             [
