@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_watchdog.api.policy import LaddersPolicy, RemediationPolicy, WatchdogPolicy
+from llm_watchdog.api.policy import AttemptsPolicy, LaddersPolicy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import (
     FaultClass,
     FindingReason,
@@ -110,6 +110,24 @@ def test_a_flush_that_a_dead_process_began_is_ordered_again() -> None:
     assert len(world.flushes) == 2
     answered(world, OrderState.HONOURED)
     assert [step for step, _ in steps(world)] == [Rung.FLUSH_CACHE]
+
+
+def test_a_flush_is_repeated_as_often_as_allowed() -> None:
+    attempts = AttemptsPolicy(flush_cache=2)
+    world = left(policy=WatchdogPolicy(remediation=RemediationPolicy(attempts=attempts)))
+    corrupt(answered(world, OrderState.HONOURED))
+    assert len(world.flushes) == 2
+    corrupt(answered(world, OrderState.HONOURED))
+    assert steps(world)[:2] == [(Rung.FLUSH_CACHE, StepOutcome.FAILED)] * 2
+    assert world.case.status.requested_step is GrantableStep.RESTART
+
+
+def test_a_flush_is_not_repeated_when_the_cache_is_no_longer_to_blame() -> None:
+    attempts = AttemptsPolicy(flush_cache=2)
+    world = left(policy=WatchdogPolicy(remediation=RemediationPolicy(attempts=attempts)))
+    corrupt(answered(world, OrderState.HONOURED), FindingReason.DRIFTED)
+    assert len(world.flushes) == 1
+    assert world.case.status.requested_step is GrantableStep.RESTART
 
 
 def test_a_flush_whose_effect_never_shows_has_failed() -> None:

@@ -5,6 +5,7 @@ The watchdog is its journal and `decide`; around it recorder, supervisor, operat
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
+from llm_watchdog.api.policy import AttemptsPolicy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import (
     FaultClass,
     FindingReason,
@@ -19,6 +21,7 @@ from llm_watchdog.api.reasons import (
     Phase,
     RestartMethod,
     Rung,
+    StepOutcome,
     UnknownReason,
     VerdictState,
 )
@@ -47,9 +50,13 @@ class Watchdog(Surroundings):
         self.kills: list[tuple[str, int]] = []
         self.flush_answers: dict[str, OrderState] = {}
         self.in_flight = 0
+        self.flushed: set[tuple[str, int]] = set()
+        """Incident and number of the step."""
 
-    @initialize()
-    def serving(self) -> None:
+    @initialize(flushes=st.integers(1, 3), restarts=st.integers(1, 3))
+    def serving(self, flushes: int, restarts: int) -> None:
+        attempts = AttemptsPolicy(flush_cache=flushes, restart=restarts)
+        self.world.facts["policy"] = WatchdogPolicy(remediation=RemediationPolicy(attempts=attempts))
         self.look(0.1, "no")
         self.world.at += 1.0
         self.canary_passes()
@@ -114,9 +121,14 @@ class Watchdog(Surroundings):
     def act(self, decided: Pass, situation: Situation) -> None:
         if decided.flush is not None:
             self.check_flush(decided.flush, situation)
+            for case in self.memory.cases:
+                if case.flush == decided.flush:
+                    self.check_attempts(case, Rung.FLUSH_CACHE)
+                    self.flushed.add((case.name, len(case.status.steps)))
             self.flush_answers = {decided.flush.id: OrderState.PENDING}
         if decided.restart is not None:
             self.check_restart(decided.restart, situation)
+            self.check_attempts(self.case_of(decided.restart), Rung.RESTART)
             self.given_here.add(decided.restart.id)
             self.pending = decided.restart
             if decided.restart.method is RestartMethod.ALL_CONTAINERS:
@@ -148,6 +160,16 @@ class Watchdog(Surroundings):
             assert self.objects[case.name].grant is not None
         gone = self.api_down_at is not None and self.world.at - self.api_down_at >= UNREACHABLE_FOR.total_seconds()
         assert gone or (self.gate is not None and not self.gate.in_rotation)
+
+    def check_attempts(self, case: Case, rung: Rung) -> None:
+        """Each attempt but the last was made, and a verification since has seen the fault again."""
+        *earlier, last = [step for step in case.status.steps if step.step is rung]
+        assert last.outcome is None
+        refuted = [step for step in earlier if "the fault is back" in (step.proof or "")]
+        assert all(step.outcome is StepOutcome.FAILED and step.finished_at is not None for step in refuted)
+        untouched = [step for step in earlier if step not in refuted]
+        assert all((step.proof or "").startswith("not carried out") for step in untouched)
+        assert case.attempt == len(refuted) + 1
 
     def check_flush(self, order: FlushOrder, situation: Situation) -> None:
         assert self.journal == self.memory, "recorded before it begins"
@@ -288,6 +310,14 @@ class Watchdog(Surroundings):
     @invariant()
     def no_step_kills_twice(self) -> None:
         assert len(self.kills) == len(set(self.kills))
+
+    @invariant()
+    def no_more_attempts_than_allowed(self) -> None:
+        attempts = self.world.facts["policy"].remediation.attempts
+        restarts = Counter(incident for incident, _ in self.kills)
+        flushes = Counter(incident for incident, _ in self.flushed)
+        assert all(number <= attempts.restart for number in restarts.values())
+        assert all(number <= attempts.flush_cache for number in flushes.values())
 
     @invariant()
     def a_restart_follows_only_on_a_judged_one(self) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from llm_watchdog.api.policy import AttemptsPolicy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import (
+    GrantableStep,
+    Mode,
     Outcome,
     RestartMethod,
     RotationReason,
@@ -13,7 +18,7 @@ from llm_watchdog.api.reasons import (
     UnknownReason,
 )
 from llm_watchdog.core.case import EngineMark, Stage
-from llm_watchdog.core.situation import OrderAnswer, OrderState
+from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState
 from tests.sidecar.situations import NEW, OLD, World, ordered, serving
 
 
@@ -85,6 +90,46 @@ def test_a_method_that_is_not_known_yet_is_waited_for_and_one_that_does_not_exis
         (Rung.RESTART, StepOutcome.UNAVAILABLE),
         (Rung.QUARANTINE, StepOutcome.SUCCEEDED),
     ]
+
+
+def twice(rung: str, **facts: Any) -> dict[str, Any]:
+    attempts = AttemptsPolicy(**{rung: 2})
+    return {"policy": WatchdogPolicy(remediation=RemediationPolicy(attempts=attempts)), **facts}
+
+
+def test_a_restart_is_repeated_as_often_as_allowed_and_each_one_is_on_record() -> None:
+    world = ordered(**twice("restart")).settle(engine=NEW).sick()
+    assert world.case.status.requested_step is GrantableStep.RESTART, "with a grant of its own"
+    assert len(world.orders) == 1
+    world.grant().claimed()
+    assert [order.id.rsplit("-", 2)[1] for order in world.orders] == ["1", "2"]
+    world.settle(engine=EngineMark(container_id="containerd://c", listener=33)).sick()
+    assert steps(world)[1:] == [
+        (Rung.RESTART, StepOutcome.FAILED),
+        (Rung.RESTART, StepOutcome.FAILED),
+        (Rung.QUARANTINE, StepOutcome.SUCCEEDED),
+    ]
+    proofs = [step.proof or "" for step in world.case.status.steps[1:3]]
+    assert [proof.partition(":")[0] for proof in proofs] == ["attempt 1 of 2", "attempt 2 of 2"]
+
+
+def test_no_attempt_follows_without_a_verification_that_saw_the_fault_again() -> None:
+    world = ordered(**twice("restart")).settle(engine=NEW).unknown(UnknownReason.STARTING)
+    world.look(1801.0).settle()
+    assert steps(world)[-2:] == [(Rung.RESTART, StepOutcome.TIMED_OUT), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+
+
+def test_a_restart_that_was_not_carried_out_is_not_tried_again() -> None:
+    world = ordered(**twice("restart")).settle(order=OrderAnswer(state=OrderState.REFUSED, message="5 in the hour"))
+    assert steps(world)[-2:] == [(Rung.RESTART, StepOutcome.FAILED), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+
+
+def test_a_restart_that_was_called_off_is_no_attempt() -> None:
+    observed = {"modes": Modes(mode=Mode.OBSERVE)}
+    world = serving(**twice("restart"), journal_durable=False).sick().grant().claimed()
+    world.settle(**observed).settle(modes=Modes(), journal_durable=True)
+    assert world.case.attempt == 1
+    assert world.case.status.requested_step is GrantableStep.RESTART
 
 
 def test_without_the_api_the_listening_socket_tells_the_new_engine() -> None:

@@ -107,6 +107,22 @@ class BudgetPolicy:
     """Between two grants for the same replica."""
 
 
+ATTEMPTS_MAX: Final = 5
+"""Of one rung in one incident: what five restarts did not cure, a sixth will not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptsPolicy:
+    """How often a rung is climbed before the next one, each time after a verification that saw the fault again."""
+
+    flush_cache: int = 1
+    restart: int = 1
+
+    def of(self, rung: Rung) -> int:
+        """Of that rung; all others are climbed once."""
+        return {Rung.FLUSH_CACHE: self.flush_cache, Rung.RESTART: self.restart}.get(rung, 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaddersPolicy:
     """Replaces the default ladder of a fault class, mildest rung first. One entry per fault class, of its name."""
@@ -136,6 +152,7 @@ class RemediationPolicy:
     """How long requests in flight may go on before a restart, as long as their bytes move."""
     startup_timeout: Seconds = Seconds(1800)
     """After a restart: a model load of 10 minutes is normal, one that takes longer than this is not cured."""
+    attempts: AttemptsPolicy = field(default_factory=AttemptsPolicy)
     ladders: LaddersPolicy = field(default_factory=LaddersPolicy)
 
 

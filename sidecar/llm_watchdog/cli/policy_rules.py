@@ -6,12 +6,13 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.document import camel
+from llm_watchdog.api.policy import ATTEMPTS_MAX
 from llm_watchdog.api.reasons import Rung
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_watchdog.api.policy import LaddersPolicy, WatchdogPolicy
+    from llm_watchdog.api.policy import AttemptsPolicy, LaddersPolicy, WatchdogPolicy
     from llm_watchdog.api.thresholds import DetectorsPolicy
 
 RUNGS_MAX: Final = 8
@@ -28,7 +29,13 @@ _LATER: Final = (
 
 def broken_rules(policy: WatchdogPolicy) -> list[str]:
     """One sentence for each, with the field's path."""
-    return [*_canary(policy), *_deadlines(policy.detectors), *_ladders(policy.remediation.ladders)]
+    remediation = policy.remediation
+    return [
+        *_canary(policy),
+        *_deadlines(policy.detectors),
+        *_attempts(remediation.attempts),
+        *_ladders(remediation.ladders),
+    ]
 
 
 def _canary(policy: WatchdogPolicy) -> Iterator[str]:
@@ -50,6 +57,13 @@ def _deadlines(detectors: DetectorsPolicy) -> Iterator[str]:
             if second < first:
                 path = f"detectors.{camel(field.name)}.{camel(restarts)}"
                 yield f"{path}: {second} is below {camel(leaves)}, {first}: rotation is left before a restart"
+
+
+def _attempts(attempts: AttemptsPolicy) -> Iterator[str]:
+    for field in fields(attempts):
+        number = getattr(attempts, field.name)
+        if not 0 < number <= ATTEMPTS_MAX:
+            yield f"remediation.attempts.{camel(field.name)}: {number} is not within 1 and {ATTEMPTS_MAX}"
 
 
 def _ladders(ladders: LaddersPolicy) -> Iterator[str]:

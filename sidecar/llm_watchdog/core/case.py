@@ -70,6 +70,8 @@ class Case:
     ladder: list[Rung] = field(default_factory=list)
     stage: Stage = Stage.WATCHING
     rung: int = 0
+    attempt: int = 1
+    """At that rung, which this is or will be; grows only with a verification that saw the fault again."""
     left: bool = False
     """The replica is out of rotation because of this case."""
     present: bool = True
@@ -110,7 +112,11 @@ class Case:
     def at_a_cure(self) -> Case:
         """Past a flush, unless it is the cache that is to blame."""
         is_flush = self.next_rung is Rung.FLUSH_CACHE and self.status.reason is not FindingReason.CACHE_CORRUPT
-        return replace(self, rung=self.rung + 1) if is_flush else self
+        return self.climbed() if is_flush else self
+
+    def climbed(self) -> Case:
+        """The rung after this one comes next."""
+        return replace(self, rung=self.rung + 1, attempt=1, order=None)
 
     @property
     def next_rung(self) -> Rung:

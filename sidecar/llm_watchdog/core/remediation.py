@@ -130,7 +130,7 @@ def begin_rung(case: Case, situation: Situation) -> Case:
 
 def _pass_over(case: Case, why: str, situation: Situation) -> Case:
     passed_over = case.begin_step(case.next_rung, situation.now).judge_step(StepOutcome.UNAVAILABLE, why, situation.now)
-    return begin_rung(replace(passed_over, rung=case.rung + 1), situation)
+    return begin_rung(passed_over.climbed(), situation)
 
 
 def ask(case: Case, step: GrantableStep) -> Case:
@@ -176,9 +176,7 @@ def verify(case: Case, situation: Situation) -> Decision:
     if step.step is Rung.DRAIN or step.outcome is not None:
         return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
     if situation.faulty(case.fault, since=ended):
-        finding = situation.finding(case.fault)
-        why = f"the fault is back: {finding.message}" if finding else "the fault is back"
-        return Decision(case=_next_rung(case.judge_step(StepOutcome.FAILED, why, situation.now), situation))
+        return Decision(case=_not_cured(case, situation))
     started = timedelta(seconds=situation.policy.remediation.startup_timeout)
     limit = FLUSH_PROVEN_WITHIN if step.step is Rung.FLUSH_CACHE else started
     if situation.now - ended >= limit:
@@ -187,8 +185,21 @@ def verify(case: Case, situation: Situation) -> Decision:
     return Decision(case=case)
 
 
+def _not_cured(case: Case, situation: Situation) -> Case:
+    """The step was carried out and the fault seen again since: the only ground for another attempt at the same rung."""
+    finding = situation.finding(case.fault)
+    why = f"the fault is back: {finding.message}" if finding else "the fault is back"
+    allowed = situation.policy.remediation.attempts.of(case.status.steps[-1].step)
+    if allowed > 1:
+        why = f"attempt {case.attempt} of {allowed}: {why}"
+    judged = case.judge_step(StepOutcome.FAILED, why, situation.now)
+    if case.attempt >= allowed:
+        return _next_rung(judged, situation)
+    return begin_rung(replace(judged, attempt=case.attempt + 1, order=None), situation)
+
+
 def _next_rung(case: Case, situation: Situation) -> Case:
-    return begin_rung(replace(case, rung=case.rung + 1, order=None), situation)
+    return begin_rung(case.climbed(), situation)
 
 
 def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:

@@ -240,7 +240,7 @@ def watch_again(case: Case) -> Case:
 def _passed_over(case: Case, situation: Situation) -> Case:
     why = "no restart method works in this pod any more"
     judged = case.judge_step(StepOutcome.UNAVAILABLE, why, situation.now)
-    return begin_rung(replace(judged, rung=case.rung + 1), situation)
+    return begin_rung(judged.climbed(), situation)
 
 
 def _failed(case: Case, why: str, situation: Situation, outcome: StepOutcome = StepOutcome.FAILED) -> Case:
@@ -260,6 +260,7 @@ def adopt(case: Case, found: Incident, situation: Situation) -> Case:
         known.finish_step(situation.now).with_status(phase=Phase.VERIFYING, requested_step=None),
         stage=Stage.VERIFYING,
         rung=case.ladder.index(Rung.RESTART) if Rung.RESTART in case.ladder else 0,
+        attempt=sum(step.step is Rung.RESTART for step in status.steps),
     )
 
 
