@@ -105,7 +105,8 @@ async def watch(form: Form) -> None:
     _greet(form.identity, replay, recognized=_recognize(watcher, replay))
     recorder = form.recorder(clock.now)
     engine = form.policy.policy.engine
-    client = EngineClient(engine.port, form.api_key, host=form.host)
+    dialect = dialect_of(engine)
+    client = EngineClient(engine.port, form.api_key, host=form.host, forbidden=dialect.forbidden)
     loop = Loop(
         identity=form.identity,
         replica=replay.replica,
@@ -114,7 +115,7 @@ async def watch(form: Form) -> None:
         watcher=watcher,
         recorder=recorder,
         restart=form.restart(clock.now),
-        flush=CacheFlush(client, dialect_of(engine), aside=watcher.standing_aside, flushed=watcher.recheck),
+        flush=CacheFlush(client, dialect, aside=watcher.standing_aside, flushed=watcher.recheck),
         journal=journal,
         clock=clock,
         crash_points=CrashPoints(os.environ.get(ENV_CRASH_AT), form.journal_dir),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from llm_watchdog.core.canaries import Content
 from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Framing, StatusCall, StreamEvent
+from llm_watchdog.engines.forbidden import Forbidden
 from llm_watchdog.engines.json_bodies import json_object, json_value
 from llm_watchdog.engines.openai import OpenAI, as_list, read_usage
 from llm_watchdog.engines.upstream import relayed_or_own
@@ -37,6 +38,11 @@ class DbGpt(OpenAI):
     cumulative: bool = True
     end: EndRule = EndRule(finish_required=False)
     """`finish_reason` is null in good streams and in those that upstream cut short."""
+    forbidden: tuple[Forbidden, ...] = (
+        Forbidden(
+            path="/api/worker/apply", why="its restart loses the model, or keeps the very slots that it should free"
+        ),
+    )
     capabilities: Capabilities = Capabilities(
         canary="stream of /api/worker/generate_stream, on suspicion only unless spec.engine.probeCost is Free",
         load="whether a slot is free: latency of /api/worker/model_metadata, where spec.engine.model is set",

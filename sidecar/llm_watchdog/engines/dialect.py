@@ -16,6 +16,7 @@ from llm_watchdog.engines.json_bodies import json_object
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget
     from llm_watchdog.core.observations import MetricsReading, StatusReading
+    from llm_watchdog.engines.forbidden import Forbidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,8 @@ class Dialect(Protocol):
     end: EndRule
     capabilities: Capabilities
     flush: Flush | None = None
+    forbidden: tuple[Forbidden, ...] = ()
+    """What is never sent to it; the client refuses."""
     pair_is_safe: bool
     """A cross-talk check cannot rob users' streams."""
     templated: frozenset[str] = frozenset({"chat"})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from llm_watchdog.core.canaries import Content, Flaw
 from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Framing, StreamEvent
 from llm_watchdog.engines.errors import SERVER_ERROR
+from llm_watchdog.engines.forbidden import Forbidden
 from llm_watchdog.engines.json_bodies import json_object, json_value
 from llm_watchdog.engines.openai import DONE, OpenAI
 from llm_watchdog.engines.upstream import is_relayed, relayed_or_own
@@ -39,6 +40,7 @@ class LazyLlm(OpenAI):
     framing: Framing = Framing.RAW
     end: EndRule = EndRule(finish_required=False, limit_taken=False)
     pair_is_safe: bool = False
+    forbidden: tuple[Forbidden, ...] = (Forbidden(path="/_call", why="it takes pickles, which run code on both sides"),)
     capabilities: Capabilities = Capabilities(
         canary="stream of spec.engine.path, on suspicion only unless spec.engine.probeCost is Free; not without a path",
         end_of_stream="the end of the body; a [DONE] proves nothing",

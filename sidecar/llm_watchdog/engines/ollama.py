@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_watchdog.core.canaries import Content
 from llm_watchdog.core.observations import StatusReading
 from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Framing, StatusCall, StreamEvent
+from llm_watchdog.engines.forbidden import Forbidden
 from llm_watchdog.engines.json_bodies import as_number, json_object
 from llm_watchdog.engines.openai import SEED, OpenAI, as_count, as_list, error_event
 
@@ -39,6 +40,10 @@ class Ollama(OpenAI):
     cumulative: bool = False
     end: EndRule = EndRule()
     """The terminator is the event that brings the finish reason."""
+    forbidden: tuple[Forbidden, ...] = tuple(
+        Forbidden(path=path, field="keep_alive", why="it changes for everybody when the model is unloaded")
+        for path in ("/api/generate", "/api/chat")
+    )
     capabilities: Capabilities = Capabilities(
         canary="stream of /api/generate while the model is loaded; none otherwise. Each one restarts the idle timer",
         load="the loaded models on /api/ps; it does not count requests",

@@ -34,6 +34,10 @@ DIALECTS: Final[dict[EngineType, type[Dialect]]] = {
 }
 
 
+NEVER: Final = tuple(rule for dialect in DIALECTS.values() for rule in dialect.forbidden if rule.unless is None)
+"""For a client that does not know yet what it talks to: what no engine is ever sent."""
+
+
 def dialect_of(target: EngineTarget) -> Dialect:
     """A new one."""
     return DIALECTS[target.type].of(target)

@@ -22,6 +22,7 @@ from llm_watchdog.engines.dialect import (
     StreamEvent,
     base_models,
 )
+from llm_watchdog.engines.forbidden import Fact, Forbidden
 from llm_watchdog.engines.json_bodies import as_number, as_object, json_object, json_value
 from llm_watchdog.engines.metrics_page import Sums, read_sums
 from llm_watchdog.engines.openai import DONE, OpenAI, as_count, as_list, error_event
@@ -41,6 +42,7 @@ WANTED: Final = frozenset(
     {RUNNING, WAITING, KV_USAGE, REALTIME_TOKENS, FINISHED, f"{FIRST_TOKEN}_sum", f"{FIRST_TOKEN}_count", PROCESS_START}
 )
 
+A_TOKEN: Final = "it generates a token, in memory that may have been given away"
 SERVER_INFO: Final = "server_info"
 LOADS: Final = "loads"
 MEMORY_SAVER: Final = (
@@ -81,6 +83,24 @@ class SGLang(OpenAI):
     cumulative: bool = True
     end: EndRule = EndRule(terminator_required=True)
     flush: Flush | None = Flush(call=Call(method="POST", path="/flush_cache"), needs="this version has no /flush_cache")
+    forbidden: tuple[Forbidden, ...] = (
+        Forbidden(
+            path="/release_memory_occupation",
+            unless=frozenset({Fact.IDLE}),
+            why="since 0.5.5 it kills a busy server, and before it unmapped the cache under running requests",
+        ),
+        Forbidden(
+            path="/resume_memory_occupation",
+            unless=frozenset({Fact.RELEASED}),
+            why="memory that was not released, or was resumed before, kills the server",
+        ),
+        Forbidden(path="/health", unless=frozenset({Fact.AWAKE}), why=A_TOKEN),
+        Forbidden(path="/health_generate", unless=frozenset({Fact.AWAKE}), why=A_TOKEN),
+        Forbidden(path="/abort_request", field="abort_all", why="it aborts everybody's requests"),
+        Forbidden(
+            path="/abort_request", without="rid", why="ids match by prefix, and an empty one is every id's prefix"
+        ),
+    )
     capabilities: Capabilities = Capabilities(
         canary="stream of /generate with token ids; none with --enable-memory-saver, as its sleep cannot be read",
         progress="realtime_tokens_total (since 0.5.9) every 40 decode steps; others move at a request's end",

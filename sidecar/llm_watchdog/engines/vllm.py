@@ -6,6 +6,7 @@ from typing import Final
 
 from llm_watchdog.core.observations import MetricsReading
 from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Flush, StatePath, base_models
+from llm_watchdog.engines.forbidden import Fact, Forbidden
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.engines.metrics_page import Sums, read_sums
 from llm_watchdog.engines.openai import COMPLETIONS, OpenAI
@@ -26,6 +27,8 @@ CORRUPTED: Final = "vllm:corrupted_requests_total"
 """Since 0.11, with `VLLM_COMPUTE_NANS_IN_LOGITS=1`."""
 FIRST_TOKEN: Final = "vllm:time_to_first_token_seconds"
 PROCESS_START: Final = "process_start_time_seconds"
+
+EVERYBODYS: Final = "without ids it aborts everybody's requests"
 
 HTTP_REQUESTS: Final = "http_requests_total"
 """By handler, and by status as `2xx` and `5xx`: tells of wakes by somebody else too."""
@@ -65,6 +68,20 @@ class Vllm(OpenAI):
 
     flush: Flush | None = Flush(
         call=Call(method="POST", path="/reset_prefix_cache"), needs="needs VLLM_SERVER_DEV_MODE=1 in its environment"
+    )
+    forbidden: tuple[Forbidden, ...] = (
+        Forbidden(
+            path="/resume",
+            unless=frozenset({Fact.AWAKE}),
+            why="it does not look whether the engine sleeps, and schedules on memory that was given away",
+        ),
+        Forbidden(
+            path="/reset_prefix_cache",
+            query="reset_running_requests",
+            why="it takes users' requests out of the engine, and up to 0.26 their tokens may come out stale",
+        ),
+        Forbidden(path="/abort_requests", without="request_ids", why=EVERYBODYS),
+        Forbidden(path="/inference/v1/abort_requests", without="request_ids", why=EVERYBODYS),
     )
     end: EndRule = EndRule(terminator_required=True)
     capabilities: Capabilities = Capabilities(

@@ -1,7 +1,7 @@
 """HTTP to the engine of the own pod. Each call has its own connection, a time-out and a bound on what it reads.
 
-Calls come from a loopback address of their own, by which the watchdog's connections are told from users', also in the
-engine's access log.
+What the engine's dialect forbids does not leave: this is the only way out. Calls come from a loopback address of their
+own, by which the watchdog's connections are told from users', also in the engine's access log.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import httpx
 
 from llm_watchdog.core.observations import AnswerKind
 from llm_watchdog.engines.dialect import Call
+from llm_watchdog.engines.forbidden import Fact, Forbidden, refusal
+from llm_watchdog.engines.registry import NEVER
 from llm_watchdog.transport import StreamTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
 ENGINE_HOST: Final = "127.0.0.1"
@@ -27,6 +29,9 @@ OWN_ADDRESS: Final = "127.0.0.88"
 BODY_MAX_BYTES: Final = 4 * 1024 * 1024
 """A metrics page is far below this; an endless body is cut here."""
 DETAIL_MAX: Final = 200
+
+
+NOTHING_KNOWN: Final[frozenset[Fact]] = frozenset()
 
 
 class BodyTooLargeError(Exception):
@@ -57,8 +62,10 @@ class EngineClient:
         api_key: Callable[[], str | None],
         transport: httpx.AsyncBaseTransport | None = None,
         host: str = ENGINE_HOST,
+        forbidden: Sequence[Forbidden] = NEVER,
     ) -> None:
         self._api_key = api_key
+        self._forbidden = forbidden
         own_address = OWN_ADDRESS if is_loopback(host) else None
         self._http = httpx.AsyncClient(
             base_url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
@@ -77,10 +84,10 @@ class EngineClient:
         """A plain GET, bounded in time and size; raises nothing."""
         return await self.call(Call(method="GET", path=path), seconds=seconds)
 
-    async def call(self, call: Call, *, seconds: float) -> Answer:
-        """A call whose whole answer is wanted; raises nothing."""
+    async def call(self, call: Call, *, seconds: float, known: frozenset[Fact] = NOTHING_KNOWN) -> Answer:
+        """A call whose whole answer is wanted; raises nothing. `known`: what the caller has just seen of the engine."""
         try:
-            async with asyncio.timeout(seconds), self.stream(call) as response:
+            async with asyncio.timeout(seconds), self.stream(call, known=known) as response:
                 body = await read_body(response)
         except TimeoutError:
             return Answer(kind=AnswerKind.SILENT, detail=f"no answer within {seconds:g} s")
@@ -88,8 +95,16 @@ class EngineClient:
             return failure(error)
         return Answer(kind=AnswerKind.ANSWERED, status=response.status_code, body=body)
 
-    def stream(self, call: Call) -> AbstractAsyncContextManager[httpx.Response]:
-        """A call whose answer is read as it comes; closing it is how the engine is told to stop."""
+    def stream(
+        self, call: Call, *, known: frozenset[Fact] = NOTHING_KNOWN
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """A call whose answer is read as it comes; closing it is how the engine is told to stop.
+
+        Raises PermissionError for one that is forbidden.
+        """
+        why_not = refusal(call, self._forbidden, known)
+        if why_not:
+            raise PermissionError(why_not)
         headers = {**self._key(), **(call.headers or {})}
         content = None if call.body is None else json.dumps(call.body).encode()
         if content is not None:

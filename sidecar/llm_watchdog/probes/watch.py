@@ -100,7 +100,7 @@ class Watcher:
         self._look_at_sockets = look_at_sockets
         self._today = today
         self._dialect = dialect_of(policy.engine)
-        self._client = EngineClient(policy.engine.port, api_key, transport, host)
+        self._client = EngineClient(policy.engine.port, api_key, transport, host, self._dialect.forbidden)
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._questions = Questions(
