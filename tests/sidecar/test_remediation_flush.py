@@ -17,6 +17,7 @@ from llm_watchdog.api.reasons import (
     StepOutcome,
     UnknownReason,
 )
+from llm_watchdog.api.seconds import Seconds
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Traffic
@@ -139,6 +140,26 @@ def test_a_flush_whose_effect_never_shows_has_failed() -> None:
     assert steps(world)[0] == (Rung.FLUSH_CACHE, StepOutcome.TIMED_OUT)
 
 
+def test_a_flush_that_is_never_answered_is_given_up() -> None:
+    remediation = RemediationPolicy(flush_timeout=Seconds(20))
+    world = left(policy=WatchdogPolicy(remediation=remediation)).look(19.0)
+    assert world.case.stage is Stage.FLUSHING
+    world.look(2.0).settle()
+    assert steps(world)[0] == (Rung.FLUSH_CACHE, StepOutcome.TIMED_OUT)
+    assert world.case.status.requested_step is GrantableStep.RESTART
+
+
+def test_how_long_its_effect_may_take_to_show_is_the_users() -> None:
+    remediation = RemediationPolicy(flush_timeout=Seconds(20))
+    world = answered(left(policy=WatchdogPolicy(remediation=remediation)), OrderState.HONOURED)
+    corrupt_since_before = world.verdict
+    world.look(19.0)
+    assert world.case.stage is Stage.VERIFYING
+    world.look(2.0)
+    world.verdict = corrupt_since_before
+    assert steps(world.settle())[0] == (Rung.FLUSH_CACHE, StepOutcome.TIMED_OUT)
+
+
 def test_observe_writes_the_flush_down_and_makes_none() -> None:
     world = corrupt(serving(can_flush=True, modes=Modes(mode=Mode.OBSERVE)))
     assert steps(world) == [(Rung.FLUSH_CACHE, StepOutcome.DRY_RUN)]
@@ -212,6 +233,12 @@ def test_a_fault_that_is_found_first_is_dealt_with_first() -> None:
 
 def test_observe_says_what_it_would_do_after_a_wake() -> None:
     world = woken(modes=Modes(mode=Mode.OBSERVE)).healthy()
+    assert (outcome(world), world.flushes, world.in_rotation) == (StepOutcome.DRY_RUN, [], True)
+
+
+def test_the_mode_may_change_while_the_flush_waits_for_users() -> None:
+    world = woken(traffic=BUSY).settle(modes=Modes(mode=Mode.OBSERVE))
+    world.look(1.0, traffic=EMPTY).healthy()
     assert (outcome(world), world.flushes, world.in_rotation) == (StepOutcome.DRY_RUN, [], True)
 
 

@@ -150,6 +150,9 @@ class RemediationPolicy:
     restart_method: RestartMethodChoice = RestartMethodChoice.AUTO
     drain_timeout: Seconds = Seconds(30)
     """How long requests in flight may go on before a restart, as long as their bytes move."""
+    flush_timeout: Seconds = Seconds(180)
+    """For the engine's answer to a flush, and then for its proof: all checks are made anew after it, a round takes
+    seconds, and one that is disturbed is repeated."""
     startup_timeout: Seconds = Seconds(1800)
     """After a restart: a model load of 10 minutes is normal, one that takes longer than this is not cured."""
     attempts: AttemptsPolicy = field(default_factory=AttemptsPolicy)

@@ -12,7 +12,7 @@ from llm_watchdog.api.reasons import Rung
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_watchdog.api.policy import AttemptsPolicy, LaddersPolicy, WatchdogPolicy
+    from llm_watchdog.api.policy import AttemptsPolicy, LaddersPolicy, RemediationPolicy, WatchdogPolicy
     from llm_watchdog.api.thresholds import DetectorsPolicy
 
 RUNGS_MAX: Final = 8
@@ -33,6 +33,7 @@ def broken_rules(policy: WatchdogPolicy) -> list[str]:
     return [
         *_canary(policy),
         *_deadlines(policy.detectors),
+        *_timeouts(remediation),
         *_attempts(remediation.attempts),
         *_ladders(remediation.ladders),
     ]
@@ -57,6 +58,13 @@ def _deadlines(detectors: DetectorsPolicy) -> Iterator[str]:
             if second < first:
                 path = f"detectors.{camel(field.name)}.{camel(restarts)}"
                 yield f"{path}: {second} is below {camel(leaves)}, {first}: rotation is left before a restart"
+
+
+def _timeouts(remediation: RemediationPolicy) -> Iterator[str]:
+    for name in ("flush_timeout", "startup_timeout"):
+        seconds = getattr(remediation, name)
+        if seconds < 1:
+            yield f"remediation.{camel(name)}: {seconds} is below 1s"
 
 
 def _attempts(attempts: AttemptsPolicy) -> Iterator[str]:

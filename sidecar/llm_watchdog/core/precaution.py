@@ -55,6 +55,9 @@ def _go_on(replica: Replica, precaution: Precaution, situation: Situation) -> tu
     if replica.open_cases:
         why = f"not flushed: {replica.open_cases[0].fault} was found before it could be"
         return _over(replica, precaution, StepOutcome.FAILED, why), None
+    if situation.modes.of(FaultClass.DEGRADED_OUTPUT) is not Mode.ENFORCE:
+        why = f"not flushed: the mode is {situation.modes.of(FaultClass.DEGRADED_OUTPUT)} now"
+        return _over(replica, precaution, StepOutcome.DRY_RUN, why), None
     ended = unserved(situation, since=precaution.since)
     if ended is None:
         return replica, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from llm_watchdog.api.incident import EVIDENCE_MAX, Evidence
 from llm_watchdog.api.reasons import (
@@ -37,10 +37,6 @@ class Decision:
     case: Case
     restart: Order | None = None
     flush: FlushOrder | None = None
-
-
-FLUSH_PROVEN_WITHIN: Final = timedelta(seconds=180)
-"""All checks are made anew after a flush; a round takes seconds, and one that is disturbed is repeated."""
 
 
 def look(case: Case, situation: Situation, *, lead: bool) -> Case:
@@ -177,10 +173,10 @@ def verify(case: Case, situation: Situation) -> Decision:
         return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
     if situation.faulty(case.fault, since=ended):
         return Decision(case=_not_cured(case, situation))
-    started = timedelta(seconds=situation.policy.remediation.startup_timeout)
-    limit = FLUSH_PROVEN_WITHIN if step.step is Rung.FLUSH_CACHE else started
-    if situation.now - ended >= limit:
-        why = f"no canary passed within {limit.total_seconds():.0f} s"
+    remediation = situation.policy.remediation
+    limit = remediation.flush_timeout if step.step is Rung.FLUSH_CACHE else remediation.startup_timeout
+    if (situation.now - ended).total_seconds() >= limit:
+        why = f"no canary passed within {limit:.0f} s"
         return Decision(case=_next_rung(case.judge_step(StepOutcome.TIMED_OUT, why, situation.now), situation))
     return Decision(case=case)
 

@@ -59,13 +59,20 @@ def _order(case: Case, situation: Situation) -> Decision:
 def _answered(case: Case, situation: Situation) -> Decision:
     answer: OrderAnswer | None = situation.flush
     if answer is None or answer.state is OrderState.PENDING:
-        return Decision(case=case)
+        return Decision(case=_unanswered(case, situation))
     if answer.state is OrderState.ABSENT:
         return Decision(case=replace(case, flush=None))
     if answer.state is OrderState.HONOURED:
         flushed = case.finish_step(situation.now).with_status(phase=Phase.VERIFYING)
         return Decision(case=replace(flushed, stage=Stage.VERIFYING, flush=None))
     return Decision(case=_over(case, ENDED[answer.state], answer.message, situation))
+
+
+def _unanswered(case: Case, situation: Situation) -> Case:
+    limit = situation.policy.remediation.flush_timeout
+    if case.flush is None or (situation.now - case.flush.at).total_seconds() < limit:
+        return case
+    return _over(case, StepOutcome.TIMED_OUT, f"the flush was not answered within {limit:.0f} s", situation)
 
 
 def _over(case: Case, outcome: StepOutcome, why: str, situation: Situation) -> Case:

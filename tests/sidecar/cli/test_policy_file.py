@@ -86,6 +86,8 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
             "remediation: {ladders: {engineDead: [Drain, Jump]}}",
             ["remediation.ladders.engineDead[1]: 'Jump' is none of"],
         ),
+        ("remediation: {flushTimeout: 0s}", ["remediation.flushTimeout: 0s is below 1s"]),
+        ("remediation: {startupTimeout: 500ms}", ["remediation.startupTimeout: 500ms is below 1s"]),
         ("remediation: {attempts: {restart: 0}}", ["remediation.attempts.restart: 0 is not within 1 and 5"]),
         ("remediation: {attempts: {flushCache: 6}}", ["remediation.attempts.flushCache: 6 is not within 1 and 5"]),
         ("remediation: {attempts: {drain: 2}}", ["remediation.attempts.drain: unknown field"]),
