@@ -16,6 +16,7 @@ from benchmarks.detection.simulation.network import Transport
 from benchmarks.detection.trace import Deed
 from llm_watchdog import orders
 from llm_watchdog.actions.flush import CacheFlush
+from llm_watchdog.actions.power import EnginePower
 from llm_watchdog.api.policy import EngineTarget, EngineType, Policy, ProbeCost
 from llm_watchdog.cli.standalone import identity
 from llm_watchdog.clock import Clock
@@ -80,6 +81,8 @@ class Ours:
             today=lambda: clock.now().date().isoformat(),
         )
         recorder = _Recorder(replica, clock, policy, directory)
+        client = EngineClient(PORT, lambda: None, Transport(replica.network))
+        dialect = dialect_of(policy.policy.engine)
         loop = Loop(
             identity=who,
             replica=Memory(),
@@ -88,12 +91,8 @@ class Ours:
             watcher=watcher,
             recorder=recorder,
             restart=_Restart(replica, clock, directory),
-            flush=CacheFlush(
-                EngineClient(PORT, lambda: None, Transport(replica.network)),
-                dialect_of(policy.policy.engine),
-                aside=watcher.standing_aside,
-                flushed=watcher.recheck,
-            ),
+            flush=CacheFlush(client, dialect, aside=watcher.standing_aside, flushed=watcher.recheck),
+            power=EnginePower(client, dialect, aside=watcher.standing_aside, wake_failed=watcher.note_wake_failed),
             journal=_Journal(directory),
             clock=clock,
             crash_points=CrashPoints(None, directory),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llm_watchdog.actions.drain import Drain
     from llm_watchdog.actions.flush import FlushAction
+    from llm_watchdog.actions.power import PowerAction
     from llm_watchdog.actions.restart import RestartAction
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
@@ -82,6 +83,13 @@ class Looking(Protocol):
     def unchecked(self, now: float) -> str:
         """Start-up checks still to be made."""
 
+    @property
+    def says_asleep(self) -> bool | None:
+        """By the engine's own word."""
+
+    def note_power(self, *, asleep: bool) -> None:
+        """It may be asleep by our own order."""
+
     def note_rotation(self, *, in_rotation: bool) -> None:
         """Some checks are made out of rotation only."""
 
@@ -112,6 +120,7 @@ class Loop:
         recorder: Recorder,
         restart: RestartAction,
         flush: FlushAction,
+        power: PowerAction,
         journal: Journal,
         clock: Clock,
         crash_points: CrashPoints,
@@ -126,6 +135,7 @@ class Loop:
         self._recorder = recorder
         self._restart = restart
         self._flush = flush
+        self._power = power
         self._journal = journal
         self._clock = clock
         self._crash_points = crash_points
@@ -198,6 +208,7 @@ class Loop:
         self.verdict = self._watcher.verdict(monotonic)
         ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
         flushed = _flush_of(self.replica)
+        powered = self.replica.power.order
         return Situation(
             now=now,
             monotonic=monotonic,
@@ -218,6 +229,10 @@ class Loop:
             order=None if ordered is None else self._restart.answer(ordered),
             can_flush=self._flush.possible,
             flush=None if flushed is None else self._flush.answer(flushed),
+            power=view.power,
+            can_sleep=self._power.possible,
+            says_asleep=self._watcher.says_asleep,
+            power_order=None if powered is None else self._power.answer(powered),
             jitter=self._jitter,
             journal_durable=self._journal.durable,
             unchecked=self._watcher.unchecked(monotonic),
@@ -234,8 +249,8 @@ class Loop:
             for stage in _stages(decided.replica):
                 self._crash_points.reached(f"decided:{stage}")
             durable = await asyncio.to_thread(self._journal.write, decided.replica)
-            if not durable and (decided.restart is not None or decided.flush is not None):
-                log.error("no restart or flush: the journal cannot be written: %s", self._journal.last_error)
+            if not durable and (decided.restart or decided.flush or decided.power):
+                log.error("nothing is begun: the journal cannot be written: %s", self._journal.last_error)
                 return False
             self._tell(self.replica, decided.replica)
             self.history.note(decided.replica)
@@ -245,12 +260,16 @@ class Loop:
             log.info("rotation: %s, %s", decided.rotation.reason, decided.rotation.message)
         self.replica, self.last = decided.replica, decided
         self._watcher.note_rotation(in_rotation=decided.rotation.in_rotation)
+        self._watcher.note_power(asleep=decided.replica.power.ordered_asleep)
         return True
 
     def _act(self, decided: Pass) -> None:
         if decided.flush is not None:
             log.warning("flush ordered: %s", decided.flush.id)
             self._flush.carry_out(decided.flush)
+        if decided.power is not None:
+            log.info("power: %s is ordered, level %d", decided.power.id, decided.power.level)
+            self._power.carry_out(decided.power)
         if decided.restart is not None:
             self._carry_out(decided.restart)
         elif Stage.ORDERED not in _stages(decided.replica):

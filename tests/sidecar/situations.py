@@ -19,6 +19,7 @@ from llm_watchdog.api.reasons import (
 )
 from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order
 from llm_watchdog.core.findings import Finding, Sign, Verdict
+from llm_watchdog.core.power import PowerOrder
 from llm_watchdog.core.replica import Pass, Replica, decide, resolve_taken
 from llm_watchdog.core.situation import Gate, Identity, IncidentView, OrderAnswer, OrderState, Situation, Traffic
 
@@ -60,6 +61,7 @@ class World:
     facts: dict[str, Any] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
     flushes: list[FlushOrder] = field(default_factory=list)
+    powers: list[PowerOrder] = field(default_factory=list)
     views: dict[str, IncidentView] = field(default_factory=dict)
     taken: dict[str, Incident] = field(default_factory=dict)
     last: Pass | None = None
@@ -108,6 +110,9 @@ class World:
         if self.last.flush is not None:
             self.flushes.append(self.last.flush)
             self.facts["flush"] = OrderAnswer(state=OrderState.PENDING)
+        if self.last.power is not None:
+            self.powers.append(self.last.power)
+            self.facts["power_order"] = OrderAnswer(state=OrderState.PENDING)
         return self
 
     def settle(self, **facts: Any) -> World:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.core.case import FlushOrder
+    from llm_watchdog.core.power import PowerOrder
     from llm_watchdog.core.situation import OrderAnswer
 
 STAGES = [stage for stage in Stage if stage not in (Stage.CLOSED, Stage.FLUSHING)]  # a hang needs no flush
@@ -99,6 +100,10 @@ class Watcher:
     def unchecked(self, _now: float) -> str:
         return ""
 
+    says_asleep: bool | None = None
+
+    def note_power(self, *, asleep: bool) -> None: ...
+
     def note_rotation(self, *, in_rotation: bool) -> None: ...
 
     def note_exit(self, reason: str) -> None: ...
@@ -112,13 +117,15 @@ class Watcher:
         return False
 
 
-class NoFlush:
+class Never:
+    """Neither flush nor power is possible."""
+
     possible = False
 
-    def carry_out(self, order: FlushOrder) -> None:
+    def carry_out(self, order: FlushOrder | PowerOrder) -> None:
         raise AssertionError(order)
 
-    def answer(self, order: FlushOrder) -> OrderAnswer:
+    def answer(self, order: FlushOrder | PowerOrder) -> OrderAnswer:
         raise AssertionError(order)
 
 
@@ -155,7 +162,8 @@ class Pod:
             watcher=Watcher(self.engine),
             recorder=recorder,
             restart=InPlaceRestart(self.directory, self.directory, self.leave),
-            flush=NoFlush(),
+            flush=Never(),
+            power=Never(),
             journal=journal,
             clock=clock,
             crash_points=Killer(self.crash_at, self.directory),

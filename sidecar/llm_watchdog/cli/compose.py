@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.actions.drain import Drain
 from llm_watchdog.actions.flush import CacheFlush
+from llm_watchdog.actions.power import EnginePower
 from llm_watchdog.actions.restart import RestartAction
 from llm_watchdog.api.limits import limits
 from llm_watchdog.clock import Clock
@@ -116,6 +117,7 @@ async def watch(form: Form) -> None:
         recorder=recorder,
         restart=form.restart(clock.now),
         flush=CacheFlush(client, dialect, aside=watcher.standing_aside, flushed=watcher.recheck),
+        power=EnginePower(client, dialect, aside=watcher.standing_aside, wake_failed=watcher.note_wake_failed),
         journal=journal,
         clock=clock,
         crash_points=CrashPoints(os.environ.get(ENV_CRASH_AT), form.journal_dir),

@@ -16,6 +16,7 @@ from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
 from llm_watchdog.core.metering import Meter
+from llm_watchdog.core.power import Power, PowerOrder, take_power
 from llm_watchdog.core.precaution import Precaution, take_precaution
 from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
 from llm_watchdog.core.remediation_flush import flush
@@ -63,6 +64,7 @@ class Replica:
     """It slept since it was last cleared."""
     precaution: Precaution | None = None
     """The flush after its newest wake; None: none is called for."""
+    power: Power = field(default_factory=Power)
     doubted: FaultClass | None = None
     """Out of rotation on suspicion of this, until a sign of health."""
     last_restart_at: datetime | None = None
@@ -91,6 +93,7 @@ class Pass:
     """What it would be if the mode were Enforce."""
     restart: Order | None = None
     flush: FlushOrder | None = None
+    power: PowerOrder | None = None
 
 
 def decide(replica: Replica, situation: Situation) -> Pass:
@@ -101,6 +104,7 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     if replica.quarantine is None:
         replica = _open_cases(replica, situation)
     replica, precautionary = take_precaution(replica, situation)
+    replica, power = take_power(replica, situation)
     decided, todo = _advance_all(replica, situation)
     replica = _quarantine(replace(replica, cases=decided), situation)
     restart = todo.restart if todo else None
@@ -112,6 +116,7 @@ def decide(replica: Replica, situation: Situation) -> Pass:
         advised=advised(replica, situation),
         restart=restart,
         flush=precautionary or (todo.flush if todo else None),
+        power=power,
     )
 
 

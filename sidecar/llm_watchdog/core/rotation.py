@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import Mode, RotationReason, UnknownReason
 from llm_watchdog.core.case import EngineMark, same_engine
+from llm_watchdog.core.power import PowerStage
 
 if TYPE_CHECKING:
     from llm_watchdog.core.replica import Replica
@@ -103,12 +104,23 @@ def advised(replica: Replica, situation: Situation) -> Rotation:
     return _out_by_evidence(replica, situation) or _in("its canary passed")
 
 
+_STAGES: Final = {
+    PowerStage.LEAVING: RotationReason.DRAINING,
+    PowerStage.WAKING: RotationReason.WAKE_GATE,
+    PowerStage.PROVING: RotationReason.WAKE_GATE,
+}
+"""All others of a replica that is to sleep are told as asleep."""
+
+
 def _out_by_order(replica: Replica, situation: Situation) -> Rotation | None:
     if situation.draining:
         return _out(RotationReason.DRAINING, "the pod is being stopped")
     held = replica.quarantine
     if held is not None:
         return _out(RotationReason.QUARANTINED, f"held for a person since {held.since:%H:%M:%S} UTC by {held.incident}")
+    power = replica.power
+    if power.holds and situation.can_sleep:
+        return _out(_STAGES.get(power.stage, RotationReason.ASLEEP), f"power: {power.message or power.stage}")
     return None
 
 

@@ -90,6 +90,14 @@ class Modes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerWish:
+    """`spec.power` of the worker."""
+
+    asleep: bool = False
+    level: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
     """Users' requests at the engine; None where the sockets cannot be read, which is to be taken as busy."""
 
@@ -127,6 +135,14 @@ class Situation:
     """This kind of engine has a call that empties its prefix cache."""
     flush: OrderAnswer | None = None
     """What became of the flush that was ordered, if one was."""
+    power: PowerWish | None = None
+    """None: not read yet."""
+    can_sleep: bool = False
+    """This kind of engine has calls for sleep and wake."""
+    says_asleep: bool | None = None
+    """By the engine's own word; None where it does not tell."""
+    power_order: OrderAnswer | None = None
+    """What became of the sleep or wake that was ordered, if one was."""
     jitter: timedelta = timedelta()
     """Added to the 30 s of an unreachable API server, so that replicas do not restart in step."""
     journal_durable: bool = True

@@ -73,6 +73,8 @@ class Window:
     asleep_by_state: bool = False
     asleep_by_metrics: bool = False
     """Kept apart: a pause does not show on the metrics page."""
+    asleep_by_order: bool = False
+    """Of ours: some engines do not tell."""
     asleep_since: float | None = None
     woke_at: float | None = None
     """It slept and says that it is awake; None again as soon as it has generated."""
@@ -105,7 +107,7 @@ class Window:
     @property
     def asleep(self) -> bool:
         """Sleeping or paused, as far as the engine tells; stays so until it tells otherwise or generates."""
-        return self.asleep_by_state or self.asleep_by_metrics
+        return self.asleep_by_state or self.asleep_by_metrics or self.asleep_by_order
 
     def restarted(self, reason: str) -> Window:
         """A new engine process: what was learned about the old one is void, what is known of our own loop is not.
@@ -143,7 +145,16 @@ class Window:
 
     def with_sleep(self, *, by_state: bool, by_metrics: bool, at: float) -> Window:
         """The window with what the engine says at a time about its sleep."""
-        window = replace(self, asleep_by_state=by_state, asleep_by_metrics=by_metrics)
+        return self._after_sleep(replace(self, asleep_by_state=by_state, asleep_by_metrics=by_metrics), at)
+
+    def ordered(self, *, asleep: bool, at: float) -> Window:
+        """The window of an engine that we told to sleep, or that answered our wake: newer than what it said before."""
+        if asleep:
+            return self._after_sleep(replace(self, asleep_by_order=True), at)
+        awake = replace(self, asleep_by_order=False, asleep_by_state=False, asleep_by_metrics=False)
+        return self._after_sleep(awake, at)
+
+    def _after_sleep(self, window: Window, at: float) -> Window:
         if window.asleep == self.asleep:
             return window
         # After a sleep the first canary is a cold one again, and the gate stays shut until it has passed.

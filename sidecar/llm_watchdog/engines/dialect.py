@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llm_watchdog.api.policy import EngineTarget
     from llm_watchdog.core.observations import MetricsReading, StatusReading
     from llm_watchdog.engines.forbidden import Forbidden
+    from llm_watchdog.engines.power import PowerWays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,7 @@ class Dialect(Protocol):
     end: EndRule
     capabilities: Capabilities
     flush: Flush | None = None
+    power: PowerWays | None = None
     forbidden: tuple[Forbidden, ...] = ()
     """What is never sent to it; the client refuses."""
     pair_is_safe: bool

@@ -26,6 +26,7 @@ from llm_watchdog.engines.forbidden import Fact, Forbidden
 from llm_watchdog.engines.json_bodies import as_number, as_object, json_object, json_value
 from llm_watchdog.engines.metrics_page import Sums, read_sums
 from llm_watchdog.engines.openai import DONE, OpenAI, as_count, as_list, error_event
+from llm_watchdog.engines.power import LEVELS, PowerWays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ WANTED: Final = frozenset(
     {RUNNING, WAITING, KV_USAGE, REALTIME_TOKENS, FINISHED, f"{FIRST_TOKEN}_sum", f"{FIRST_TOKEN}_count", PROCESS_START}
 )
 
+FLUSH: Final = Call(method="POST", path="/flush_cache")
 A_TOKEN: Final = "it generates a token, in memory that may have been given away"
 SERVER_INFO: Final = "server_info"
 LOADS: Final = "loads"
@@ -82,7 +84,13 @@ class SGLang(OpenAI):
     framing: Framing = Framing.SSE
     cumulative: bool = True
     end: EndRule = EndRule(terminator_required=True)
-    flush: Flush | None = Flush(call=Call(method="POST", path="/flush_cache"), needs="this version has no /flush_cache")
+    flush: Flush | None = Flush(call=FLUSH, needs="this version has no /flush_cache")
+    power: PowerWays | None = PowerWays(
+        sleep=dict.fromkeys(LEVELS, (Call(method="POST", path="/release_memory_occupation", body={}),)),
+        wake=dict.fromkeys(LEVELS, (Call(method="POST", path="/resume_memory_occupation", body={}), FLUSH)),
+        needs="needs --enable-memory-saver",
+    )
+    """Both levels are one: what is released is left out, or read again, by how it was started."""
     forbidden: tuple[Forbidden, ...] = (
         Forbidden(
             path="/release_memory_occupation",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.core.observations import MetricsReading
 from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Flush, StatePath, base_models
@@ -10,6 +10,10 @@ from llm_watchdog.engines.forbidden import Fact, Forbidden
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.engines.metrics_page import Sums, read_sums
 from llm_watchdog.engines.openai import COMPLETIONS, OpenAI
+from llm_watchdog.engines.power import LEVELS, PowerWays
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RUNNING: Final = "vllm:num_requests_running"
 WAITING: Final = "vllm:num_requests_waiting"
@@ -27,6 +31,9 @@ CORRUPTED: Final = "vllm:corrupted_requests_total"
 """Since 0.11, with `VLLM_COMPUTE_NANS_IN_LOGITS=1`."""
 FIRST_TOKEN: Final = "vllm:time_to_first_token_seconds"
 PROCESS_START: Final = "process_start_time_seconds"
+
+SLEEP: Final = "/sleep"
+FLUSH: Final = Call(method="POST", path="/reset_prefix_cache")
 
 EVERYBODYS: Final = "without ids it aborts everybody's requests"
 
@@ -53,6 +60,10 @@ WANTED: Final = frozenset(
 )
 
 
+def _post(path: str, body: Mapping[str, Any] | None = None) -> Call:
+    return Call(method="POST", path=path, body=body)
+
+
 class Vllm(OpenAI):
     """`engine.type: vllm`."""
 
@@ -66,8 +77,21 @@ class Vllm(OpenAI):
     )
     """Dev mode only. Both are asked: older versions tell a pause in the second alone."""
 
-    flush: Flush | None = Flush(
-        call=Call(method="POST", path="/reset_prefix_cache"), needs="needs VLLM_SERVER_DEV_MODE=1 in its environment"
+    flush: Flush | None = Flush(call=FLUSH, needs="needs VLLM_SERVER_DEV_MODE=1 in its environment")
+    power: PowerWays | None = PowerWays(
+        sleep={level: (_post(f"{SLEEP}?level={level}"),) for level in LEVELS},
+        wake={
+            1: (_post(WAKE), FLUSH),
+            # Without the reload a level-2 wake returns garbage in silence (vllm#29341). Up to 0.30 the first of these
+            # calls resumes scheduling although the cache is not mapped yet, so nothing may be sent to it meanwhile.
+            2: (
+                _post(f"{WAKE}?tags=weights"),
+                _post("/collective_rpc", {"method": "reload_weights"}),
+                _post(f"{WAKE}?tags=kv_cache"),
+                FLUSH,
+            ),
+        },
+        needs="needs --enable-sleep-mode, and VLLM_SERVER_DEV_MODE=1 in its environment",
     )
     forbidden: tuple[Forbidden, ...] = (
         Forbidden(

@@ -191,6 +191,26 @@ class Watcher:
         if reason != self.window.last_exit:
             self.window = replace(self.window, last_exit=reason)
 
+    @property
+    def says_asleep(self) -> bool | None:
+        """By the engine's own word, asleep or paused; None where it does not tell."""
+        window = self.window
+        state = window.states[-1] if window.states else None
+        page = window.metrics[-1].reading if window.metrics else None
+        told = (state is not None and state.asleep is not None) or (page is not None and page.asleep is not None)
+        return window.asleep_by_state or window.asleep_by_metrics if told else None
+
+    def note_power(self, *, asleep: bool) -> None:
+        """The engine may be asleep by our own order: it is asked for nothing."""
+        if asleep != self.window.asleep_by_order:
+            self.window = self.window.ordered(asleep=asleep, at=self._clock())
+            if asleep:
+                self._turns.withdraw()
+
+    def note_wake_failed(self) -> None:
+        """A wake of ours was answered with an error."""
+        self.window = replace(self.window, wake_failed_at=self._clock())
+
     def note_rotation(self, *, in_rotation: bool) -> None:
         """Some checks are made out of rotation only."""
         self._checker.in_rotation = in_rotation

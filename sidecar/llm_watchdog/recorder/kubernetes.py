@@ -55,6 +55,7 @@ class KubernetesRecorder:
             container_id=self._pod.container_id,
             last_exit=self._pod.last_exit,
             modes=self._worker.modes,
+            power=self._worker.power,
             unreachable_since=self._kube.unreachable_since,
         )
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from llm_watchdog.api.incident import Incident
-from llm_watchdog.core.situation import Gate, IncidentView, Modes
+from llm_watchdog.core.situation import Gate, IncidentView, Modes, PowerWish
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,6 +37,7 @@ class ClusterView:
     last_exit: str = ""
     """Why the engine's container before this one ended, in the kubelet's word."""
     modes: Modes | None = None
+    power: PowerWish | None = None
     unreachable_since: datetime | None = None
 
 

@@ -1,4 +1,4 @@
-"""The own LLMWorker: its modes, read as soon as they change."""
+"""The own LLMWorker: its modes and its power, read as soon as they change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api import names
 from llm_watchdog.api.reasons import FaultClass, Mode
-from llm_watchdog.core.situation import Modes
+from llm_watchdog.core.situation import Modes, PowerWish
 from llm_watchdog.recorder.kube import Backoff, Kube, KubeError, UnreachableError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerWatch:
-    """`modes` is for the loop to read; None until the worker was read once."""
+    """`modes` and `power` are for the loop to read; None until the worker was read once."""
 
     def __init__(self, kube: Kube, who: Identity, changed: asyncio.Event) -> None:
         self._kube = kube
@@ -28,6 +28,7 @@ class WorkerWatch:
         self._params = {"fieldSelector": f"metadata.name={who.worker}"}
         self._changed = changed
         self.modes: Modes | None = None
+        self.power: PowerWish | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -45,12 +46,12 @@ class WorkerWatch:
 
     def _seen(self, document: dict[str, Any]) -> None:
         try:
-            modes = modes_of(document)
+            modes, power = modes_of(document), power_of(document)
         except (ValueError, AttributeError) as error:
-            log.warning("the worker's modes cannot be read: %s", error)
+            log.warning("the worker's modes and power cannot be read: %s", error)
             return
-        if modes != self.modes:
-            self.modes = modes
+        if (modes, power) != (self.modes, self.power):
+            self.modes, self.power = modes, power
             self._changed.set()
 
 
@@ -61,3 +62,9 @@ def modes_of(worker: dict[str, Any]) -> Modes:
     said = {fault: (detectors.get(f"{fault[0].lower()}{fault[1:]}") or {}).get("mode") for fault in FaultClass}
     overrides = {fault.value: Mode(mode) for fault, mode in said.items() if mode}
     return Modes(mode=Mode(watchdog.get("mode") or Mode.ENFORCE), overrides=overrides)
+
+
+def power_of(worker: dict[str, Any]) -> PowerWish:
+    """`spec.power`. Raises ValueError."""
+    power = worker.get("spec", {}).get("power") or {}
+    return PowerWish(asleep=power.get("state") == "Asleep", level=int(power.get("level") or 1))

@@ -52,7 +52,7 @@ def _error(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding |
 
 def _paused(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
     policy, since = thresholds.wake_failed, window.asleep_since
-    if since is None or policy.pause_deadline <= 0:
+    if since is None or policy.pause_deadline <= 0 or window.asleep_by_order:
         return None
     lasted = window.seen_seconds(Span(since, window.horizon(now)))
     if lasted < policy.pause_deadline:

@@ -1,0 +1,99 @@
+"""Puts the engine to sleep and wakes it: the dialect's calls in their order, and nothing of ours in it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from llm_watchdog.actions.errands import Errands
+from llm_watchdog.actions.flush import NOT_OFFERED, OK, SETTLE_SECONDS
+from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.core.situation import OrderAnswer, OrderState
+from llm_watchdog.engines.forbidden import Fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from llm_watchdog.core.power import PowerOrder
+    from llm_watchdog.engines.dialect import Call, Dialect
+    from llm_watchdog.probes.engine_client import EngineClient
+
+CALL_SECONDS: Final = 600.0
+"""Weights are read from a disk again in a wake of level 2, as in a model load."""
+
+
+class PowerAction(Protocol):
+    """How the loop has an engine put to sleep and woken."""
+
+    @property
+    def possible(self) -> bool:
+        """This kind of engine has calls for it."""
+
+    def carry_out(self, order: PowerOrder) -> None:
+        """Begin."""
+
+    def answer(self, order: PowerOrder) -> OrderAnswer:
+        """What became of it."""
+
+
+class EnginePower:
+    """A `PowerAction`. While `aside` is held nothing of ours runs in the engine; `woken` is told of a failed wake."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        dialect: Dialect,
+        *,
+        aside: Callable[[], AbstractAsyncContextManager[None]],
+        wake_failed: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._dialect = dialect
+        self._aside = aside
+        self._wake_failed = wake_failed
+        self._errands = Errands()
+
+    @property
+    def possible(self) -> bool:
+        """The dialect knows the calls."""
+        return self._dialect.power is not None
+
+    def carry_out(self, order: PowerOrder) -> None:
+        """Each order once in this process."""
+        self._errands.begin(order.id, lambda: self._make(order))
+
+    def answer(self, order: PowerOrder) -> OrderAnswer:
+        """Absent: this process never began it."""
+        return self._errands.answer(order.id)
+
+    async def _make(self, order: PowerOrder) -> OrderAnswer:
+        ways = self._dialect.power
+        if ways is None:
+            return OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no calls for sleep and wake")
+        calls = (ways.sleep if order.asleep else ways.wake)[order.level]
+        known = frozenset(fact for fact, is_so in ((Fact.IDLE, order.idle), (Fact.RELEASED, order.released)) if is_so)
+        async with self._aside():
+            await asyncio.sleep(SETTLE_SECONDS)
+            for call in calls:
+                failed = await self._failure(call, known, ways.needs)
+                if failed is not None:
+                    if not order.asleep:
+                        self._wake_failed()
+                    return failed
+        done = "put to sleep" if order.asleep else "woken"
+        return OrderAnswer(state=OrderState.HONOURED, message=f"{done}, level {order.level}")
+
+    async def _failure(self, call: Call, known: frozenset[Fact], needs: str) -> OrderAnswer | None:
+        answer = await self._client.call(call, seconds=CALL_SECONDS, known=known)
+        said = f"{call.method} {call.path}"
+        if answer.status is None:
+            state = OrderState.TIMED_OUT if answer.kind is AnswerKind.SILENT else OrderState.REFUSED
+            return OrderAnswer(state=state, message=f"{said}: {answer.detail}")
+        if answer.status in NOT_OFFERED:
+            return OrderAnswer(state=OrderState.UNAVAILABLE, message=f"{said}: HTTP {answer.status}: {needs}")
+        if answer.status != OK:
+            return OrderAnswer(state=OrderState.REFUSED, message=f"{said}: HTTP {answer.status}")
+        flush = self._dialect.flush
+        refusal = self._dialect.read_flush(answer.body) if flush is not None and call == flush.call else ""
+        return OrderAnswer(state=OrderState.REFUSED, message=f"{said}: {refusal}") if refusal else None
