@@ -11,6 +11,7 @@ from llm_watchdog.api.policy import EngineTarget, EngineType, WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, VerdictState
 from llm_watchdog.api.thresholds import DegradedOutputPolicy, DetectorsPolicy, KnownAnswer
 from llm_watchdog.core.canaries import CanaryOutcome, Flaw
+from llm_watchdog.core.check_prompts import FINGERPRINT
 from llm_watchdog.core.check_rounds import Arm, CheckKind
 from tests.sidecar.checked_model import TARGET, Distort, Model, Patient, Said, shaken
 
@@ -145,7 +146,10 @@ SICK: dict[str, tuple[Distort, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["exclamation marks", "other weights", "NaN as null", "words of another"])
+BESIDE = ["exclamation marks", "other weights", "NaN as null", "words of another", "can no longer repeat"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
 def test_what_becomes_sick_beside_users_is_found_too(name: str) -> None:
     distort, reason = SICK[name]
     patient = Patient(users=lambda now: now > START_SECONDS).look(START_SECONDS + 100)
@@ -231,6 +235,29 @@ def test_the_date_in_a_chat_template_is_no_drift() -> None:
     for day in ("Tuesday", "Wednesday"):
         patient.model = replace(patient.model, template=f"today is {day}")
         patient.look(LATER).restart().look(LATER)
+    assert patient.ever() == set()
+
+
+def knows(*names: str) -> Distort:
+    """Answers these of the fixed questions rightly, and the others with something else."""
+    answers = {prompt.name: f"It is {prompt.right}." if prompt.name in names else "Hm." for prompt in FINGERPRINT}
+    return lambda said, prompt, _arm: replace(said, words=answers.get(prompt.name, said.words))
+
+
+@pytest.mark.parametrize("users_come_at", [START_SECONDS, float("inf")])
+def test_behind_a_template_it_is_sick_when_nothing_that_it_knew_is_right(users_come_at: float) -> None:
+    model = Model(distort=knows("days", "capital", "stop"))
+    patient = Patient(model, raw=False, users=lambda now: now > users_come_at).look(START_SECONDS)
+    for distort, found in ((knows("capital"), set()), (knows(), {"WrongAnswer"})):
+        patient.model = replace(patient.model, distort=distort)
+        patient.look(700)
+        assert patient.ever() == found
+
+
+def test_what_it_never_knew_is_not_missed() -> None:
+    patient = Patient(Model(distort=knows("capital")), raw=False).look(START_SECONDS)
+    patient.model = replace(patient.model, distort=knows())
+    patient.look(LATER)
     assert patient.ever() == set()
 
 

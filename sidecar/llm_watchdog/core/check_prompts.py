@@ -17,14 +17,26 @@ class CheckPrompt:
     name: str
     text: str
     max_tokens: int
+    right: str = ""
+    """Part of any right answer."""
 
 
 FINGERPRINT: Final = (
-    CheckPrompt(name="alphabet", text="a b c d e f g h i j", max_tokens=12),
-    CheckPrompt(name="count", text="1, 2, 3, 4, 5, 6, 7, 8, 9,", max_tokens=12),
-    CheckPrompt(name="days", text="Monday, Tuesday, Wednesday, Thursday,", max_tokens=12),
-    CheckPrompt(name="capital", text="The capital of France is Paris. The capital of Japan is", max_tokens=12),
-    CheckPrompt(name="stop", text="Question: what is 2 + 2? Answer with one number and stop.\nAnswer:", max_tokens=24),
+    CheckPrompt(name="alphabet", text="a b c d e f g h i j", max_tokens=12, right="k l"),
+    CheckPrompt(name="count", text="1, 2, 3, 4, 5, 6, 7, 8, 9,", max_tokens=12, right="10"),
+    CheckPrompt(name="days", text="Monday, Tuesday, Wednesday, Thursday,", max_tokens=12, right="Friday"),
+    CheckPrompt(
+        name="capital",
+        text="The capital of France is Paris. The capital of Japan is",
+        max_tokens=12,
+        right="Tokyo",
+    ),
+    CheckPrompt(
+        name="stop",
+        text="Question: what is 2 + 2? Answer with one number and stop.\nAnswer:",
+        max_tokens=24,
+        right="4",
+    ),
 )
 """The last one is there for models that stop by themselves; whether this one does is measured."""
 

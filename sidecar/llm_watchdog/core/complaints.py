@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FindingReason
 from llm_watchdog.core import text
-from llm_watchdog.core.baseline import DRIFT_SHARE, Baseline, carries_own, drifted
+from llm_watchdog.core.baseline import DRIFT_SHARE, STABLE_MIN, Baseline, carries_own, drifted
 from llm_watchdog.core.canaries import CanaryOutcome, Flaw
-from llm_watchdog.core.check_prompts import KNOWN_PREFIX
+from llm_watchdog.core.check_prompts import FINGERPRINT, KNOWN_PREFIX
 from llm_watchdog.core.check_rounds import Arm, CheckKind, CheckObservation
 from llm_watchdog.core.repetition import repetition
 from llm_watchdog.core.signature import CLEAR, TIE, UNCLEAR, departure, is_whole, signature, tokens_of
@@ -84,7 +84,7 @@ def complaints(rounds: Sequence[CheckObservation], baseline: Baseline) -> Iterat
     match newest.kind:
         case CheckKind.FINGERPRINT:
             yield from _broken(newest, newest.answers, baseline)
-            other = [*_repetitive(newest, baseline), *_drifted(newest, baseline)]
+            other = [*_repetitive(newest, baseline), *_drifted(newest, baseline), *_forgotten(newest, baseline)]
             # What says something else altogether has no reason to stop where it did.
             yield from other or _endless(newest, baseline)
             yield from _wrong(newest)
@@ -93,10 +93,9 @@ def complaints(rounds: Sequence[CheckObservation], baseline: Baseline) -> Iterat
             yield from _corrupt_cache(newest, baseline)
         case CheckKind.CROSS_TALK | CheckKind.STALE:
             yield from _foreign_words(rounds)
-            if newest.beside:  # what is missing may be missing because of whoever else is there
-                return
-            yield from _robbed(newest, baseline)
-            yield from _other_signature(newest, baseline)
+            if not newest.beside:  # what is missing may be missing because of whoever else is there
+                yield from _robbed(newest, baseline)
+                yield from _other_signature(newest, baseline)
             yield from _echo_lost(newest, baseline)
         case CheckKind.SLOTS:
             yield from _slots(newest)
@@ -146,6 +145,19 @@ def _drifted(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]
             reason=FindingReason.DRIFTED,
             message=f"{len(apart)} of {len(own)} greedy answers have left the fingerprint ({', '.join(apart)})",
         )
+
+
+def _forgotten(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
+    """Behind a chat template, where other words are no drift: no date in it makes all that it knew go wrong at once."""
+    rights = {prompt.name: prompt.right for prompt in FINGERPRINT}
+    knew = {own.prompt for own in baseline.prompts if rights.get(own.prompt, "") in own.text}
+    asked = [answer for answer in check.answers if answer.prompt in knew]
+    if check.raw or len(asked) < STABLE_MIN or any(rights[a.prompt] in a.canary.content.text for a in asked):
+        return
+    yield Complaint(
+        reason=FindingReason.WRONG_ANSWER,
+        message=f"none of the {len(asked)} questions that it answered rightly at baseline is answered rightly now",
+    )
 
 
 def _endless(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
@@ -259,9 +271,10 @@ def _agreement(one: Sequence[str], other: Sequence[str]) -> float:
 def _echo_lost(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
     alone = [answer for answer in check.answers if answer.arm is Arm.ALONE]
     if baseline.echoes and check.kind is CheckKind.CROSS_TALK and alone and not any(map(carries_own, alone)):
+        how = "beside others" if check.beside else "alone"
         yield Complaint(
             reason=FindingReason.WRONG_ANSWER,
-            message=f"none of {len(alone)} streams repeats its words, alone, which it did at baseline",
+            message=f"none of {len(alone)} streams repeats its words, {how}, which it did at baseline",
             rounds=ECHO_FAILURES,
         )
 
