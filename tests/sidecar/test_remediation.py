@@ -92,6 +92,13 @@ def test_a_grant_that_was_claimed_permits_no_second_restart() -> None:
     assert world.grant().case.stage is Stage.CLAIMING, "a new grant is another matter"
 
 
+def test_a_departure_and_a_restart_may_be_granted_within_the_same_second() -> None:
+    """`grantedAt` has whole seconds, and where nobody is served a drain takes no time."""
+    world = serving().sick(silent=False).grant(GrantableStep.LEAVE_ROTATION).claimed()
+    assert world.case.status.requested_step is GrantableStep.RESTART
+    assert world.grant().case.stage is Stage.CLAIMING
+
+
 def test_a_canary_that_began_before_the_restart_proves_nothing() -> None:
     world = ordered()
     stale = world.verdict.last_canary_passed_at

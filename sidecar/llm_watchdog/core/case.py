@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from llm_watchdog.api.incident import Incident, IncidentStatus, Step
+from llm_watchdog.api.incident import Grant, Incident, IncidentStatus, Step
 from llm_watchdog.api.reasons import FaultClass, FindingReason, RestartMethod, Rung, StepOutcome
 
 
@@ -84,8 +84,8 @@ class Case:
     """The engine was seen to be a new one after a restart of ours."""
     ungranted: bool = False
     """Restarted under the exception of invariant 4: it serves nothing and the API server cannot be reached."""
-    claimed_grant: datetime | None = None
-    """`grantedAt` of the last grant that was claimed: it permits one step, also while the operator is away."""
+    claimed_grant: Grant | None = None
+    """The last one that was claimed: it permits one step, also while the operator is away."""
     revision: int = 1
     """Grows with each change of the record; what the API server has acknowledged is one of these."""
 

@@ -17,7 +17,7 @@ from llm_watchdog.core.situation import OrderState
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from llm_watchdog.api.incident import Incident
+    from llm_watchdog.api.incident import Grant, Incident
     from llm_watchdog.core.situation import OrderAnswer, Situation
 
 UNREACHABLE_FOR: Final = timedelta(seconds=30)
@@ -209,12 +209,12 @@ def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
     return None
 
 
-def _granted(case: Case, step: GrantableStep, situation: Situation) -> datetime | None:
+def _granted(case: Case, step: GrantableStep, situation: Situation) -> Grant | None:
     view = situation.views.get(case.name)
     return None if view is None else view.fresh_grant(step, case.claimed_grant)
 
 
-def _claim(case: Case, granted: datetime) -> Case:
+def _claim(case: Case, granted: Grant) -> Case:
     return replace(case, stage=Stage.CLAIMING, claimed_grant=granted).with_status(phase=Phase.ACTING)
 
 

@@ -33,15 +33,17 @@ class IncidentView:
     requested_step: GrantableStep | None = None
     grant: Grant | None = None
 
-    def fresh_grant(self, step: GrantableStep, used: datetime | None) -> datetime | None:
-        """When what was asked for was given; a grant that was claimed before permits nothing again.
+    def fresh_grant(self, step: GrantableStep, used: Grant | None) -> Grant | None:
+        """What was asked for; a grant that was claimed before permits nothing again.
 
+        Known by step and time: times have whole seconds, and a departure and a restart may be granted within one.
         Expiry is not judged here: the operator withdraws, and the claim is preconditioned.
         """
         asked = self.phase is Phase.AWAITING_GRANT and self.requested_step is step
-        if not asked or self.grant is None or self.grant.step is not step or self.grant.granted_at == used:
+        if not asked or self.grant is None or self.grant.step is not step:
             return None
-        return self.grant.granted_at
+        is_used = used is not None and (used.step, used.granted_at) == (step, self.grant.granted_at)
+        return None if is_used else self.grant
 
 
 class OrderState(StrEnum):
