@@ -37,7 +37,7 @@ class Said:
     logprobs: tuple[float | None, ...]
     words: str = ""
     """Stands for the text where it is no function of the ids."""
-    finish: str = "length"
+    finish: str | None = "length"
     outcome: CanaryOutcome = CanaryOutcome.SUCCEEDED
     flaw: Flaw | None = None
     http_status: int = 200

@@ -14,9 +14,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Flaw
 from llm_watchdog.core.observations import AnswerKind
 from llm_watchdog.engines.dialect import Ask
+from llm_watchdog.engines.lazyllm import LazyLlm
 from llm_watchdog.engines.vllm import Vllm
 from llm_watchdog.probes.canary import CanaryOrder, CanaryProbe
 from llm_watchdog.probes.engine_client import BODY_MAX_BYTES, OWN_ADDRESS, EngineClient
@@ -253,3 +254,13 @@ async def test_a_plain_get_is_bounded_in_time_and_size_and_follows_nobody() -> N
     redirect = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
     async with engine(sends(redirect)) as client:
         assert (await client.get("/metrics", seconds=30)).status == 302
+
+
+@pytest.mark.parametrize(("after", "tokens"), [(0, 60), (50, 51), (60, 60)])
+async def test_where_no_limit_is_taken_a_stream_is_cut_far_beyond_any_before(after: int, tokens: int) -> None:
+    async with engine(sends(SSE, *[b"data: word\n\n"] * 60)) as client:
+        probe = CanaryProbe(client, LazyLlm(path="/chat", text_field="query"), time.monotonic)
+        seen = await probe.send(replace(ORDER, endless_after=after), lambda _: None)
+    cut = tokens < 60
+    assert (seen.tokens, seen.flaw is Flaw.BEYOND_LIMIT) == (tokens, cut)
+    assert seen.outcome is (CanaryOutcome.INCOMPLETE if cut else CanaryOutcome.SUCCEEDED)

@@ -238,6 +238,40 @@ def test_the_date_in_a_chat_template_is_no_drift() -> None:
     assert patient.ever() == set()
 
 
+def untold(said: Said, _prompt: CheckPrompt, _arm: Arm) -> Said:
+    """As DB-GPT's worker does, which never says why it ended."""
+    return replace(said, finish=None)
+
+
+def test_where_no_finish_reason_is_told_the_length_says_that_it_no_longer_stops() -> None:
+    patient = Patient(Model(distort=untold), raw=False).look(START_SECONDS)
+    assert patient.look(LATER).ever() == set()
+    patient.model = replace(
+        patient.model,
+        distort=lambda said, prompt, arm: (
+            untold(endless(said, prompt, arm), prompt, arm) if prompt.name == "stop" else untold(said, prompt, arm)
+        ),
+    )
+    assert patient.look(LATER).ever() == {"NoStop"}
+
+
+def test_the_same_words_in_smaller_chunks_are_no_answer_without_end() -> None:
+    """Where chunks are counted for tokens, twelve of them may become twenty-four."""
+    words = "".join(f"word {number} " for number in range(4))
+
+    def in_chunks(count: int) -> Distort:
+        return lambda said, prompt, _arm: (
+            replace(said, ids=tuple(range(count)), logprobs=(), words=words, finish=None)
+            if prompt.name == "stop"
+            else replace(said, finish=None)
+        )
+
+    model = Model(distort=in_chunks(8), tells_ids=False, tells_logprobs=False, ties=0.0)
+    patient = Patient(model, raw=False).look(START_SECONDS)
+    patient.model = replace(model, distort=in_chunks(24))
+    assert patient.look(LATER).ever() == set()
+
+
 def knows(*names: str) -> Distort:
     """Answers these of the fixed questions rightly, and the others with something else."""
     answers = {prompt.name: f"It is {prompt.right}." if prompt.name in names else "Hm." for prompt in FINGERPRINT}

@@ -16,7 +16,7 @@ from llm_watchdog.core.canaries import CanaryOutcome, Flaw
 from llm_watchdog.core.check_prompts import FINGERPRINT, KNOWN_PREFIX
 from llm_watchdog.core.check_rounds import Arm, CheckKind, CheckObservation
 from llm_watchdog.core.repetition import repetition
-from llm_watchdog.core.signature import CLEAR, TIE, UNCLEAR, departure, is_whole, signature, tokens_of
+from llm_watchdog.core.signature import CLEAR, TIE, UNCLEAR, departure, is_whole, ran_on, signature, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,9 +161,9 @@ def _forgotten(check: CheckObservation, baseline: Baseline) -> Iterator[Complain
 
 
 def _endless(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
-    stopping = {prompt.prompt for prompt in baseline.prompts if prompt.stops}
+    stopping = {prompt.prompt: prompt for prompt in baseline.prompts if prompt.stops}
     asked = [answer for answer in check.answers if answer.prompt in stopping]
-    endless = [answer for answer in asked if answer.canary.finish == "length"]
+    endless = [answer for answer in asked if ran_on(stopping[answer.prompt], answer.canary)]
     if asked and len(endless) >= DRIFT_SHARE * len(asked):
         yield Complaint(
             reason=FindingReason.NO_STOP,

@@ -41,6 +41,10 @@ DEVIATION_MIN: Final = 0.1
 """Variance floor, on the logarithm: about 10 % of the time itself."""
 GROWTH_MAX: Final = 4.0
 """How far a deadline may grow beyond its floor: an illness that creeps up must not be waited for for ever."""
+ENDLESS_FACTOR: Final = 20
+"""Times the longest answer to the same question."""
+ENDLESS_TOKENS: Final = 1000
+"""At least: some applications answer at greater length now and then."""
 KEYS_MAX: Final = 40
 """Shapes times levels of load."""
 ENGINE: Final = "engine"
@@ -136,16 +140,27 @@ def measured(lengths: Mapping[str, Length], canary: CanaryObservation) -> Mappin
     tokens, characters = canary.tokens, len(canary.content.text)
     if known is None:
         return (
-            {**lengths, canary.shape: Length(count=1, tokens=tokens, characters=characters)}
+            {**lengths, canary.shape: Length(count=1, tokens=tokens, characters=characters, most_tokens=tokens)}
             if _has_room(lengths)
             else lengths
         )
     if known.count >= LENGTH_SAMPLES:
         return lengths
-    shortest = Length(
-        count=known.count + 1, tokens=min(known.tokens, tokens), characters=min(known.characters, characters)
+    ends = Length(
+        count=known.count + 1,
+        tokens=min(known.tokens, tokens),
+        characters=min(known.characters, characters),
+        most_tokens=max(known.most_tokens, tokens),
     )
-    return {**lengths, canary.shape: shortest}
+    return {**lengths, canary.shape: ends}
+
+
+def endless_after(window: Window, shape: str) -> int:
+    """Tokens after which a stream has no end, where no limit can be asked for; 0: not known yet."""
+    usual_length = window.lengths.get(shape)
+    if usual_length is None or usual_length.count < LENGTH_SAMPLES:
+        return 0
+    return max(ENDLESS_TOKENS, ENDLESS_FACTOR * usual_length.most_tokens)
 
 
 def _from_canary(window: Window, habits: Habits, canary: CanaryObservation) -> Habits:

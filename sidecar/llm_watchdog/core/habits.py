@@ -39,11 +39,12 @@ class Habits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Length:
-    """The shortest of the first whole answers of a shape."""
+    """The shortest of the first whole answers of a shape, and the longest."""
 
     count: int
     tokens: int
     characters: int
+    most_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

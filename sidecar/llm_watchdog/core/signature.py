@@ -27,6 +27,8 @@ UNCLEAR: Final = 0.75
 """It took another path, and the engine does not tell how likely either was."""
 CLEAR: Final = 1.0
 
+FAR_LONGER: Final = 2
+"""Times the characters."""
 LOGPROB_TOLERANCE: Final = 0.1
 """Nats. More than bfloat16 kernels differ by; the replica's own spread widens it."""
 LOGPROB_FAR: Final = 0.5
@@ -52,7 +54,8 @@ class Signature:
     stable: bool = True
     """The runs agree: an answer of low margin is no fingerprint."""
     stops: bool = False
-    """Stopped by itself in every run, in at most half of the tokens that it might have taken."""
+    """Stopped by itself in every run, in at most half of the tokens that it might have taken. Where no finish reason is
+    ever told, that it did not take them says so."""
     repetition: float = 0.0
     """The highest of the runs."""
     entropy: float = 0.0
@@ -74,7 +77,7 @@ def signature(prompt: str, runs: Sequence[CanaryObservation]) -> Signature:
         logprobs=[round(value, DIGITS) for value in logprobs],
         tolerance=max(LOGPROB_TOLERANCE, SPREAD_FACTOR * spread),
         stable=count >= STABLE_SHARE * len(runs),
-        stops=all(run.finish == "stop" and 2 * run.tokens <= run.max_tokens for run in runs),
+        stops=all(run.finish in ("stop", None) and 2 * extent(run) <= run.max_tokens for run in runs),
         repetition=max(text.repetition(tokens_of(run)) for run in runs),
         entropy=min(text.entropy(tokens_of(run)) for run in runs),
     )
@@ -111,6 +114,19 @@ def tokens_of(answer: CanaryObservation) -> tuple[str, ...]:
     """The ids, else pieces of the text."""
     ids = answer.content.token_ids
     return tuple(str(token) for token in ids) if ids else text.pieces(answer.content.text)
+
+
+def extent(answer: CanaryObservation) -> int:
+    """Tokens, but no fewer than its words: several tokens may come in one chunk, and be counted as one."""
+    return max(answer.tokens, sum(not piece.isspace() for piece in text.pieces(answer.content.text)))
+
+
+def ran_on(own: Signature, answer: CanaryObservation) -> bool:
+    """To the limit, by its finish reason; where none is told, by its extent, and far beyond what it was before."""
+    if answer.finish is not None:
+        return answer.finish == "length"
+    longer = len(answer.content.text) >= FAR_LONGER * max(len(own.text), 1)
+    return is_whole(answer) and longer and extent(answer) >= answer.max_tokens > 0
 
 
 def logprobs_of(answer: CanaryObservation) -> tuple[float, ...]:

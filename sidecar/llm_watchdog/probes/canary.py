@@ -49,6 +49,8 @@ class CanaryOrder:
     max_tokens: int
     patient: bool = False
     """The timeout begins anew with each token: a long answer of a slow engine is no silence."""
+    endless_after: int = 0
+    """Tokens of a stream that takes no limit after which it is taken for one without end; 0: not known."""
     drop_after: int | None = None
     """Close the connection after this many tokens: an abandoned stream, on purpose."""
 
@@ -65,7 +67,7 @@ class CanaryProbe:
         """Report when it is sent, on its first token, and at its end."""
         asked = order.max_tokens if self._dialect.end.limit_taken else 0
         first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=asked)
-        run = _Run(first, self._dialect, self._clock, report, order.timeout)
+        run = _Run(first, self._dialect, self._clock, report, order)
         try:
             async with asyncio.timeout(order.timeout) as limit:
                 run.limit = limit if order.patient else None
@@ -125,10 +127,10 @@ class _Run:
         dialect: Dialect,
         clock: Callable[[], float],
         report: Report,
-        timeout: float,
+        order: CanaryOrder,
     ) -> None:
         self.seen = seen
-        self.timeout = timeout
+        self.timeout = order.timeout
         self.limit: asyncio.Timeout | None = None
         """To be moved on with each token."""
         self.finished = False
@@ -140,6 +142,8 @@ class _Run:
         self._clock = clock
         self._report = report
         self._terminated = False
+        asked = seen.max_tokens
+        self._endless_after = LIMIT_FACTOR * asked + LIMIT_SLACK if asked else order.endless_after
         self._length = 0
         """Of the longest text of an event, before it was cut to what is kept."""
         report(seen)
@@ -173,9 +177,9 @@ class _Run:
         if event.finish is not None:
             self._finish(event.finish)
         self._terminated = self._terminated or event.end
-        limit = LIMIT_FACTOR * self.seen.max_tokens + LIMIT_SLACK
-        if self.seen.max_tokens and self.seen.tokens > limit and not self.finished:
-            detail = f"{self.seen.tokens} tokens and no end, {self.seen.max_tokens} were asked for"
+        if 0 < self._endless_after < self.seen.tokens and not self.finished:
+            asked = f"{self.seen.max_tokens} were asked for" if self.seen.max_tokens else "far more than ever before"
+            detail = f"{self.seen.tokens} tokens and no end, {asked}"
             self.end(CanaryOutcome.INCOMPLETE, detail, flaw=Flaw.BEYOND_LIMIT)
 
     def conclude(self, rule: EndRule) -> None:

@@ -61,10 +61,17 @@ class Questions:
     """Makes the orders of canaries."""
 
     def __init__(
-        self, client: EngineClient, dialect: Dialect, pod: str, patience: Callable[[str], float] | None = None
+        self,
+        client: EngineClient,
+        dialect: Dialect,
+        pod: str,
+        patience: Callable[[str], float] | None = None,
+        endless_after: Callable[[str], int] = lambda _shape: 0,
     ) -> None:
         self._patience = patience
         """Seconds for a shape; None: what is configured."""
+        self._endless_after = endless_after
+        """Tokens of a shape."""
         self._client = client
         self._dialect = dialect
         # A later process must not reuse the ids of requests that may still hang in the engine.
@@ -107,6 +114,7 @@ class Questions:
             call=self.put(Ask(prompt=PROMPT, request_id=request_id, max_tokens=max_tokens, model=model)),
             timeout=self._seconds(shape, policy),
             max_tokens=max_tokens,
+            endless_after=self._endless_after(shape),
             patient=True,
         )
 
@@ -132,6 +140,7 @@ class Questions:
             call=self.put(ask),
             timeout=self._seconds(shape, policy),
             max_tokens=max_tokens,
+            endless_after=self._endless_after(shape),
             patient=True,
             drop_after=wording.drop_after,
         )

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
-from llm_watchdog.core.deadlines import learn, patience
+from llm_watchdog.core.deadlines import endless_after, learn, patience
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation, StateObservation
 from llm_watchdog.core.residence import may_not_be_asked
@@ -104,7 +104,11 @@ class Watcher:
         self._canary = CanaryProbe(self._client, self._dialect, clock)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._questions = Questions(
-            self._client, self._dialect, pod, lambda shape: patience(self.window, self.policy.watchdog, shape)
+            self._client,
+            self._dialect,
+            pod,
+            patience=lambda shape: patience(self.window, self.policy.watchdog, shape),
+            endless_after=lambda shape: endless_after(self.window, shape),
         )
         self._free = FreeLooks(
             self._endpoints,

@@ -13,7 +13,16 @@ from llm_watchdog.api.policy import WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.api.thresholds import StalledStreamPolicy
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
-from llm_watchdog.core.deadlines import GROWTH_MAX, SAMPLES_MIN, deadlines, growth, learn, patience, usual
+from llm_watchdog.core.deadlines import (
+    GROWTH_MAX,
+    SAMPLES_MIN,
+    deadlines,
+    endless_after,
+    growth,
+    learn,
+    patience,
+    usual,
+)
 from llm_watchdog.core.findings import Finding, Verdict
 from llm_watchdog.core.habits import Habit
 from llm_watchdog.core.intake import observe, observe_all
@@ -169,3 +178,12 @@ def test_ordinary_times_stay_within_their_own_deadline(seconds: list[float]) -> 
     assert median is not None
     assert min(seconds) * 0.99 <= median <= max(seconds) * 1.01
     assert math.isfinite(deadlines(window, POLICY, SHAPE, 0).restart)
+
+
+def test_what_is_an_answer_without_end_is_known_after_a_few_and_follows_the_longest() -> None:
+    window = Window()
+    known = []
+    for n, tokens in enumerate((15, 15, 90, 15, 15, 15, 15, 15, 4000)):
+        window = observe(window, replace(answered(2.0 * n, 0.1), tokens=tokens))
+        known.append(endless_after(window, SHAPE))
+    assert known == [0] * 7 + [1800, 1800], "the first eight, so that one which runs away is not the norm"

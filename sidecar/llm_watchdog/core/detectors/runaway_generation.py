@@ -49,7 +49,8 @@ def _beyond_limit(window: Window, thresholds: DetectorsPolicy, now: float) -> Fi
     if len(run.canaries) < policy.failures:
         return None
     newest = run.canaries[-1]
-    message = f"{counted(run.canaries)} in a row went on beyond the {newest.max_tokens} tokens that were asked for"
+    limit = f"{newest.max_tokens} tokens that were asked for" if newest.max_tokens else "length of any answer before"
+    message = f"{counted(run.canaries)} in a row went on beyond the {limit}"
     return _finding(
         window,
         FindingReason.BEYOND_LIMIT,
