@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, Mode
-from llmworker_operator.domain.grants import (
-    SERVES_NOTHING,
-    GrantDecision,
-    Refusal,
-    decide_grants,
-    effective_mode,
-    holders,
-)
+from llmworker_operator.domain.grants import GrantDecision, decide_grants, effective_mode, holders
+from llmworker_operator.domain.refusals import SERVES_NOTHING, Refusal
 from tests.operator.making import NOW, asking, at, grant, incident, replica, step, worker
 
 if TYPE_CHECKING:
@@ -23,8 +17,9 @@ if TYPE_CHECKING:
 ABC = [replica("a"), replica("b"), replica("c")]
 
 
-def policy(**remediation: Any) -> WatchdogPolicy:
-    return worker(watchdog={"remediation": {"budget": remediation}}).watchdog
+def policy(**budget: Any) -> WatchdogPolicy:
+    """Without the brake, which has tests of its own."""
+    return worker(watchdog={"remediation": {"budget": budget, "brake": {"state": "Disabled"}}}).watchdog
 
 
 def decide(*incidents: Any, budget: dict[str, Any] | None = None, **overrides: Any) -> GrantDecision:

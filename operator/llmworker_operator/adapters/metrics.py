@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import CollectorRegistry
 
-    from llmworker_operator.domain.grants import Waiting
+    from llmworker_operator.domain.refusals import Waiting
     from llmworker_operator.domain.worker import WorkerKey
 
 PREFIX = "llmworker_operator"

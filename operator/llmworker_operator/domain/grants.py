@@ -1,4 +1,4 @@
-"""Who may take a disruptive step now: budget, hourly limit, cool-down, order. Pure; its memory is the incidents.
+"""Who may take a disruptive step now: brake, budget, limits, cool-down, order. Pure; its memory is the incidents.
 
 A grant that was given counts against the budget until it is withdrawn or its incident closes, never by the clock alone:
 between expiry and withdrawal the watchdog may still claim it, and the API server decides who was first.
@@ -8,64 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.incident import Grant
-from llm_watchdog.api.reasons import FaultClass, FindingReason, GrantableStep, Mode, Phase
+from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase
+from llmworker_operator.domain.brake import Brake, find_brakes
 from llmworker_operator.domain.record import DISRUPTIVE, IncidentView
+from llmworker_operator.domain.refusals import SERVES_NOTHING, Refusal, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llm_watchdog.api.policy import BudgetPolicy, WatchdogPolicy
     from llmworker_operator.domain.replica import Replica
+    from llmworker_operator.domain.rollout import Change
 
 GRANT_LIFETIME: Final = timedelta(seconds=30)
 """A watchdog polls its incident every second or two; one that has not claimed after this long is not there."""
 
 HOUR: Final = timedelta(hours=1)
-
-SERVES_NOTHING: Final = frozenset(
-    {
-        FindingReason.NO_FIRST_TOKEN,
-        FindingReason.TOKEN_GAP,
-        FindingReason.NO_PROGRESS,
-        FindingReason.HEALTH_FAILING,
-        FindingReason.COMPLETIONS_FAILING,
-        FindingReason.OUT_OF_MEMORY,
-        FindingReason.START_TIMED_OUT,
-        FindingReason.WAKE_ERROR,
-        FindingReason.AWAKE_BUT_SILENT,
-        FindingReason.PAUSED_TOO_LONG,
-        FindingReason.QUEUE_AT_LIMIT,
-        FindingReason.SLOT_PROBE_HANGS,
-    }
-)
-"""Findings that mean that no user gets an answer from this replica: its restart costs nothing."""
-
-
-class Refusal(StrEnum):
-    """Why a request waits."""
-
-    BUDGET_IN_USE = "BudgetInUse"
-    HOURLY_LIMIT = "HourlyLimit"
-    COOLDOWN = "Cooldown"
-    REPLICA_BUSY = "ReplicaBusy"
-    LAST_IN_ROTATION = "LastInRotation"
-    OBSERVE_ONLY = "ObserveOnly"
-    RIGHTS_WITHDRAWN = "RightsWithdrawn"
-    NO_STEP = "NoStep"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A request that was not granted in this pass."""
-
-    incident: str
-    refusal: Refusal
-    message: str
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +44,7 @@ class GrantDecision:
     granted: tuple[Granting, ...] = ()
     withdrawn: tuple[IncidentView, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    brakes: tuple[Brake, ...] = ()
     recheck_at: datetime | None = None
 
 
@@ -95,6 +57,7 @@ class _Ledger:
     holders: set[str]
     used: list[datetime]
     in_rotation: set[str]
+    brakes: tuple[Brake, ...] = ()
     granted: list[Granting] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
 
@@ -140,15 +103,18 @@ def decide_grants(
     replicas: Sequence[Replica],
     wanted: int,
     now: datetime,
+    change: Change | None = None,
     rights: bool = True,
 ) -> GrantDecision:
     """Go through the requests in order and grant what the budget allows; `wanted` is `spec.replicas`."""
+    brakes = find_brakes(policy=policy.remediation, incidents=incidents, replicas=replicas, change=change, now=now)
     living = {r.uid for r in replicas}
     ledger = _Ledger(
         allowed=policy.remediation.budget.max_unavailable.at_most(wanted),
         holders=holders(incidents),
         used=[at for i in incidents for at in restarts(i) if at > now - HOUR],
         in_rotation={r.uid for r in replicas if r.ready and not r.terminating},
+        brakes=brakes,
     )
     requests = [i for i in incidents if i.awaiting and not i.outstanding and i.pod_uid in living]
     for incident in sorted(requests, key=_order):
@@ -157,11 +123,13 @@ def decide_grants(
         granted=tuple(ledger.granted),
         withdrawn=tuple(i for i in incidents if _void(i, now)),
         waiting=tuple(ledger.waiting),
+        brakes=brakes,
         recheck_at=_recheck(incidents, ledger, now),
     )
 
 
 def _order(incident: IncidentView) -> tuple[bool, datetime, str]:
+    """Worst first, then oldest first."""
     silent = incident.restart_requested and incident.reason in SERVES_NOTHING
     return (not silent, incident.detected_at, incident.name)
 
@@ -178,9 +146,12 @@ def _consider(
     refusal = (
         _not_allowed(incident, policy, rights=rights)
         or _replica_busy(incident, incidents, ledger)
+        or _held(incident, ledger)
+        or _attempts_exhausted(incident, policy.remediation.budget, incidents, now)
         or _over_budget(incident, policy.remediation.budget, ledger, now)
         or _cooling(incident, policy.remediation.budget, incidents, now)
         or _last_in_rotation(incident, ledger)
+        or _not_the_trial(incident, ledger)
     )
     if refusal:
         ledger.waiting.append(refusal)
@@ -219,6 +190,41 @@ def _replica_busy(incident: IncidentView, incidents: Sequence[IncidentView], led
             message = f"incident {other.name} of the same replica is in a granted step"
             return Waiting(incident=incident.name, refusal=Refusal.REPLICA_BUSY, message=message)
     return None
+
+
+def _held(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
+    """Leaving rotation too, once it cannot lead to a cure; of a replica that serves nothing it costs nothing."""
+    if not incident.restart_requested and incident.reason in SERVES_NOTHING:
+        return None
+    for brake in ledger.brakes:
+        if brake.held and brake.cause.covers(incident):
+            return Waiting(incident=incident.name, refusal=Refusal.COMMON_CAUSE, message=brake.message)
+    return None
+
+
+def _not_the_trial(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
+    """Whoever comes first in the order is the trial."""
+    just_granted = [g.incident for g in ledger.granted if g.incident.restart_requested]
+    for brake in ledger.brakes:
+        taken = brake.trial is not None or any(brake.cause.covers(other) for other in just_granted)
+        if incident.restart_requested and taken and brake.cause.covers(incident):
+            return Waiting(incident=incident.name, refusal=Refusal.TRIAL_UNDER_WAY, message=brake.message)
+    return None
+
+
+def _attempts_exhausted(
+    incident: IncidentView, budget: BudgetPolicy, incidents: Sequence[IncidentView], now: datetime
+) -> Waiting | None:
+    """Over all incidents of the replica: a fault that comes back after each restart is not cured by another."""
+    taken = sorted(at for i in incidents if i.pod_uid == incident.pod_uid for at in restarts(i) if at > now - HOUR)
+    if not incident.restart_requested or len(taken) < budget.max_per_replica:
+        return None
+    message = (
+        f"{incident.pod_name} was restarted {len(taken)} times in the last hour, at most {budget.max_per_replica} are"
+        f" allowed for one replica: a restart does not cure its {incident.fault}"
+    )
+    until = taken[len(taken) - budget.max_per_replica] + HOUR
+    return Waiting(incident=incident.name, refusal=Refusal.ATTEMPTS_EXHAUSTED, message=message, until=until)
 
 
 def _over_budget(incident: IncidentView, budget: BudgetPolicy, ledger: _Ledger, now: datetime) -> Waiting | None:
@@ -263,6 +269,7 @@ def _last_in_rotation(incident: IncidentView, ledger: _Ledger) -> Waiting | None
 def _recheck(incidents: Sequence[IncidentView], ledger: _Ledger, now: datetime) -> datetime | None:
     times = [i.grant.expires_at for i in incidents if i.outstanding and i.grant]
     times += [granted.grant.expires_at for granted in ledger.granted]
+    times += [brake.recheck_at for brake in ledger.brakes if brake.recheck_at]
     times += [waiting.until for waiting in ledger.waiting if waiting.until]
     future = [at for at in times if at > now]
     return min(future, default=None)

@@ -53,6 +53,7 @@ class IncidentView:
     detected_at: datetime
     uid: str = ""
     phase: str = Phase.OPEN.value
+    outcome: str = ""
     reason: str = ""
     message: str = ""
     requested_step: str | None = None
@@ -76,6 +77,11 @@ class IncidentView:
     @property
     def begun(self) -> bool:
         return any(step.disruptive for step in self.steps)
+
+    @property
+    def last_disruption(self) -> StepView | None:
+        """The latest step that took capacity, however it ended."""
+        return next((step for step in reversed(self.steps) if step.disruptive), None)
 
     @property
     def claimed(self) -> bool:
@@ -131,6 +137,7 @@ def read_incident(document: Mapping[str, Any]) -> IncidentView:
         detected_at=detected,
         phase=status.get("phase") or Phase.OPEN.value,
         uid=metadata.get("uid", ""),
+        outcome=status.get("outcome") or "",
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         requested_step=status.get("requestedStep"),

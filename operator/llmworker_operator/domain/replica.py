@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api import names
 from llm_watchdog.api.reasons import RotationReason
+from llmworker_operator.domain.times import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+LABEL_REVISION = "pod-template-hash"
+"""Written by the Deployment's controller: the same for all pods of one template."""
 
 ANNOTATION_WATCHDOG_UPDATE = f"{names.GROUP}/watchdog-update"
 """On a pod whose watchdog was exchanged in place: the container id that it had before."""
@@ -35,6 +40,8 @@ class Replica:
     uid: str
     resource_version: str = field(default="", compare=False)
     node: str = ""
+    revision: str = ""
+    created_at: datetime | None = None
     terminating: bool = False
     ready: bool = False
     rotation: str = ""
@@ -95,6 +102,8 @@ def read_replica(document: Mapping[str, Any]) -> Replica:
         uid=metadata["uid"],
         resource_version=metadata.get("resourceVersion", ""),
         node=spec.get("nodeName", ""),
+        revision=(metadata.get("labels") or {}).get(LABEL_REVISION, ""),
+        created_at=read_time(metadata.get("creationTimestamp")),
         terminating="deletionTimestamp" in metadata or status.get("phase") in {"Succeeded", "Failed"},
         ready=_condition(status, "Ready").get("status") == "True",
         rotation=_condition(status, names.ROTATION_GATE).get("reason", ""),

@@ -13,6 +13,7 @@ from llmworker_operator.adapters.errors import ConflictError, GoneError
 from llmworker_operator.adapters.events import Subject
 from llmworker_operator.domain.grants import GrantDecision, decide_grants
 from llmworker_operator.domain.retention import Retention, expired, presumably_lost
+from llmworker_operator.domain.rollout import last_change
 from llmworker_operator.domain.times import write_time
 from llmworker_operator.reconcile.precondition import admission_problems
 
@@ -42,14 +43,18 @@ def status_patch(incident: IncidentView, key: WorkerKey, status: Mapping[str, An
 
 
 def decide_for(context: Context, worker: Worker, now: datetime) -> GrantDecision:
-    """From the cache as it is now."""
+    """From the cache as it is now. The Deployment is unpacked only where there is something to judge by it."""
+    cache, key = context.cache, worker.key
+    incidents = cache.incidents.of(key)
+    deployment = cache.children[resources.DEPLOYMENTS].get(key.namespace, key.name) if incidents else None
     return decide_grants(
         policy=worker.watchdog,
-        incidents=context.cache.incidents.of(worker.key),
-        replicas=context.cache.replicas.of(worker.key),
+        incidents=incidents,
+        replicas=cache.replicas.of(key),
         wanted=worker.replicas,
         now=now,
-        rights=not admission_problems(context.cache),
+        change=last_change(deployment.document) if deployment else None,
+        rights=not admission_problems(cache),
     )
 
 

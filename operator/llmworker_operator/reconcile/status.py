@@ -13,7 +13,7 @@ from llmworker_operator.adapters.errors import ConflictError, GoneError
 from llmworker_operator.adapters.events import Subject
 from llmworker_operator.domain.conditions import ConditionType, dated, unreadable, worker_status
 from llmworker_operator.domain.facts import Facts, Stall, StallReason
-from llmworker_operator.domain.grants import Refusal
+from llmworker_operator.domain.held import held_by
 from llmworker_operator.domain.rollout import read_rollout
 from llmworker_operator.reconcile.incidents import decide_for
 
@@ -73,9 +73,9 @@ def _held(context: Context, snapshot: Snapshot) -> tuple[str, str]:
         if r.restart_method == RestartMethod.UNAVAILABLE and not r.terminating
     ]
     decision = decide_for(context, snapshot.worker, snapshot.now)
-    limited = [w for w in decision.waiting if w.refusal is Refusal.HOURLY_LIMIT]
-    if limited:
-        return f"{limited[0].message}; {len(limited)} requests wait", Refusal.HOURLY_LIMIT.value
+    by_decision = held_by(decision)
+    if by_decision:
+        return by_decision
     if unavailable:
         message = f"no way to restart {', '.join(sorted(unavailable))}: {RESTART_REMEDY}"
         return message, "RestartUnavailable"

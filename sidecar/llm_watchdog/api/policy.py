@@ -103,6 +103,8 @@ class BudgetPolicy:
     max_unavailable: Amount = Amount("1")
     """Of `spec.replicas`. A percentage is rounded down, to 1 at least, and never takes all of several replicas."""
     max_per_hour: int = 4
+    max_per_replica: int = 3
+    """Restarts of one replica within an hour, over all its incidents: what three did not cure, a fourth does not."""
     cooldown: Seconds = Seconds(60)
     """Between two grants for the same replica."""
 
@@ -121,6 +123,27 @@ class AttemptsPolicy:
     def of(self, rung: Rung) -> int:
         """Of that rung; all others are climbed once."""
         return {Rung.FLUSH_CACHE: self.flush_cache, Rung.RESTART: self.restart}.get(rung, 1)
+
+
+class BrakeState(StrEnum):
+    """`spec.watchdog.remediation.brake.state`."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakePolicy:
+    """When several replicas fail alike, one is restarted as a trial (invariant 5); enforced by the operator."""
+
+    state: BrakeState = BrakeState.ENABLED
+    share: Amount = Amount("50%")
+    """Of the worker's replicas, rounded up: this many with one fault at once have a common cause."""
+    min_replicas: int = 2
+    window: Seconds = Seconds(300)
+    """Between the detections of faults that belong together."""
+    after_rollout: Seconds = Seconds(600)
+    """From the end of a rollout; 0: a rollout is never the suspect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +170,7 @@ class RemediationPolicy:
     """How a fault is dealt with."""
 
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
+    brake: BrakePolicy = field(default_factory=BrakePolicy)
     restart_method: RestartMethodChoice = RestartMethodChoice.AUTO
     drain_timeout: Seconds = Seconds(30)
     """How long requests in flight may go on before a restart, as long as their bytes move."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 RUNGS_MAX: Final = 8
 TOKENS_MAX: Final = 128
 """Of a canary."""
+ALIKE_MIN: Final = 2
+"""Replicas that can have something in common."""
 
 _LATER: Final = (
     ("deadline", "restart_deadline"),
@@ -35,6 +37,7 @@ def broken_rules(policy: WatchdogPolicy) -> list[str]:
         *_deadlines(policy.detectors),
         *_timeouts(remediation),
         *_attempts(remediation.attempts),
+        *_fleet(remediation),
         *_ladders(remediation.ladders),
     ]
 
@@ -72,6 +75,19 @@ def _attempts(attempts: AttemptsPolicy) -> Iterator[str]:
         number = getattr(attempts, field.name)
         if not 0 < number <= ATTEMPTS_MAX:
             yield f"remediation.attempts.{camel(field.name)}: {number} is not within 1 and {ATTEMPTS_MAX}"
+
+
+def _fleet(remediation: RemediationPolicy) -> Iterator[str]:
+    """What the operator alone goes by, so that a file that is taken here is taken there."""
+    budget, brake = remediation.budget, remediation.brake
+    if budget.max_per_replica < 1:
+        yield f"remediation.budget.maxPerReplica: {budget.max_per_replica} is below 1"
+    if brake.share in {"0", "0%"}:
+        yield f"remediation.brake.share: {brake.share} would be every fault: set state to Disabled for no brake"
+    if brake.min_replicas < ALIKE_MIN:
+        yield f"remediation.brake.minReplicas: {brake.min_replicas} is below {ALIKE_MIN}"
+    if brake.window < 1:
+        yield "remediation.brake.window: must be at least 1s"
 
 
 def _ladders(ladders: LaddersPolicy) -> Iterator[str]:

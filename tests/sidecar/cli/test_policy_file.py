@@ -24,6 +24,7 @@ detectors:
   degradedOutput: {knownAnswers: [{prompt: "2 + 2 =", answer: "4"}]}
 remediation:
   budget: {maxUnavailable: 25%, maxPerHour: 0, cooldown: 0}
+  brake: {state: Disabled, share: 3, window: 1m}
   ladders: {engineDead: [Restart, Quarantine]}
 """
 
@@ -37,6 +38,7 @@ def test_everything_may_be_said_and_left_out() -> None:
     assert said.detectors.degraded_output.known_answers[0].answer == "4"
     assert said.remediation.ladders.engine_dead == [Rung.RESTART, Rung.QUARANTINE]
     assert said.remediation.budget.max_unavailable == "25%"
+    assert said.remediation.brake.share.at_least(100) == 3
     assert said.detectors.wake_failed == WatchdogPolicy().detectors.wake_failed
 
 
@@ -70,6 +72,11 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("checks: {cache: true}", ["checks.cache: True is none of Auto, Enabled, Disabled"]),
         ("detectors: {crossTalk: {mode: Off}}", ["detectors.crossTalk.mode: False is none of Enforce, Observe"]),
         ("remediation: {budget: {maxPerHour: -1}}", ["remediation.budget.maxPerHour: -1 is below 0"]),
+        ("remediation: {budget: {maxPerReplica: 0}}", ["remediation.budget.maxPerReplica: 0 is below 1"]),
+        ("remediation: {brake: {share: 0%}}", ["remediation.brake.share: 0% would be every fault"]),
+        ("remediation: {brake: {minReplicas: 1}}", ["remediation.brake.minReplicas: 1 is below 2"]),
+        ("remediation: {brake: {window: 0s}}", ["remediation.brake.window: must be at least 1s"]),
+        ("remediation: {brake: {state: Off}}", ["remediation.brake.state: False is none of Enabled, Disabled"]),
         ("remediation: {budget: {maxUnavailable: -1}}", ["remediation.budget.maxUnavailable: -1 is below 0"]),
         (
             "remediation: {budget: {maxUnavailable: 120%}}",
