@@ -30,7 +30,12 @@ MIXED = [
 
 
 def failed(name: str, **fields: Any) -> Any:
-    ended = {"phase": "Closed", "outcome": "Quarantined", "closedAt": stamp(-5), "steps": [step(-20, outcome="Failed")]}
+    ended: dict[str, Any] = {
+        "phase": "Closed",
+        "outcome": "Quarantined",
+        "closedAt": stamp(-5),
+        "steps": [step(-20, outcome="Failed")],
+    }
     return incident(name, detected=-60, **ended, **fields)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, Mode
 from llmworker_operator.domain.grants import GrantDecision, decide_grants, effective_mode, holders
@@ -180,6 +182,71 @@ def test_hourly_limit_frees_itself() -> None:
     assert refusals(decision) == [Refusal.HOURLY_LIMIT]
     assert decision.recheck_at == at(100)
     assert granted(decide(asking("a"), *past, now=at(101))) == ["a"]
+
+
+def restarted(pod: str, *ago: float) -> list[Any]:
+    """Each in an incident of its own, and cured."""
+    return [
+        incident(pod, f"{pod}{seconds}", phase="Closed", outcome="Recovered", steps=[step(-seconds)]) for seconds in ago
+    ]
+
+
+def test_a_replica_that_was_restarted_often_enough_is_not_restarted_for_ever() -> None:
+    """A fault that comes back after each restart would fit into the hourly limit until the end of time."""
+    decision = decide(asking("a"), asking("b"), *restarted("a", 3000, 2000, 1000), budget={"maxPerHour": 40})
+    assert granted(decision) == ["b"]
+    (waiting,) = decision.waiting
+    assert waiting.refusal is Refusal.ATTEMPTS_EXHAUSTED
+    assert waiting.message == (
+        "a was restarted 3 times in the last hour, at most 3 are allowed for one replica: a restart does not cure its"
+        " StalledStream"
+    )
+    assert waiting.until == at(600)
+    assert decision.recheck_at == at(30)
+
+
+@pytest.mark.parametrize(
+    ("past", "budget", "expected"),
+    [
+        pytest.param([3000, 2000], {}, [], id="twice"),
+        pytest.param([3600, 2000, 1000], {}, [], id="not within the hour"),
+        pytest.param([3000, 2000], {"maxPerReplica": 2}, [Refusal.ATTEMPTS_EXHAUSTED], id="another limit"),
+        pytest.param([3000, 2500, 2000, 1000], {"maxPerReplica": 5}, [], id="a higher one"),
+    ],
+)
+def test_how_often_is_enough(past: list[float], budget: dict[str, Any], expected: list[Refusal]) -> None:
+    assert refusals(decide(asking("a"), *restarted("a", *past), budget={"maxPerHour": 40, **budget})) == expected
+
+
+def test_attempts_of_one_incident_count_too() -> None:
+    tried = asking("a", steps=[step(-ago, outcome="Failed") for ago in (900, 600, 300)])
+    assert refusals(decide(tried, budget={"maxPerHour": 40})) == [Refusal.ATTEMPTS_EXHAUSTED]
+
+
+def test_leaving_rotation_is_no_attempt() -> None:
+    leaves = asking("a", step="LeaveRotation")
+    assert granted(decide(leaves, *restarted("a", 3000, 2000, 1000), budget={"maxPerHour": 40})) == ["a"]
+
+
+def test_an_empty_list_is_nobody_and_not_everybody() -> None:
+    assert decide() == GrantDecision()
+    assert decide(asking("a"), asking("b", step="LeaveRotation"), replicas=[]) == GrantDecision()
+    leaves = asking("a", step="LeaveRotation")
+    assert refusals(decide(leaves, replicas=[replica("a")])) == [Refusal.LAST_IN_ROTATION]
+
+
+@given(st.permutations(range(6)), st.integers(1, 3))
+def test_the_order_in_which_incidents_are_known_changes_nothing(order: list[int], allowed: int) -> None:
+    several = [
+        asking("a", "partly", detected=-90, reason="AdmissionStalled"),
+        asking("a", "silent", detected=-10),
+        asking("b", "leaves", detected=-95, step="LeaveRotation"),
+        asking("b", "restarts", detected=-20, fault="EngineDead", reason="HealthFailing"),
+        asking("c", "same", detected=-20, fault="WakeFailed", reason="WakeError"),
+        asking("c", "z", detected=-20),
+    ]
+    decision = decide(*(several[n] for n in order), budget={"maxUnavailable": allowed})
+    assert [g.incident.name for g in decision.granted] == ["restarts", "same", "silent"][:allowed]
 
 
 def test_hourly_limit_counts_what_is_granted_in_the_same_pass() -> None:

@@ -45,6 +45,15 @@ def test_what_the_hourly_limit_counts_stays() -> None:
     assert names_of(expired([recent, closed("old", 1)], none, NOW)) == {"old"}
 
 
+def test_what_the_brake_goes_by_stays() -> None:
+    """A storm of incidents must not make it forget that a replica was restarted in vain."""
+    none = Retention(age=timedelta(0), per_worker=0)
+    held = incident("a", "held", phase="Closed", outcome="Quarantined", closedAt=stamp(-DAY))
+    assert not expired([held], none, NOW, out={"uid-a"})
+    assert names_of(expired([held, closed("other", 1)], none, NOW, out={"uid-b"})) == {"held", "other"}
+    assert names_of(expired([held, closed("other", 1)], none, NOW, out={"uid-a"})) == {"other"}
+
+
 def test_lost_are_open_ones_without_their_pod() -> None:
     several = [incident("a"), incident("b"), incident("c", phase="Closed", outcome="Recovered")]
     assert names_of(presumably_lost(several, {"uid-a"})) == {"incident-b"}

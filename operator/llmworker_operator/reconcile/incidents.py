@@ -82,10 +82,12 @@ class IncidentWriter:
     async def retain(self) -> None:
         settings = self._context.settings
         retention = Retention(age=settings.incident_age, per_worker=settings.incidents_per_worker)
-        for incident in expired(self._context.cache.incidents.of(self._key), retention, self._now):
+        cache = self._context.cache
+        out = {replica.uid for replica in cache.replicas.of(self._key) if not replica.ready}
+        for incident in expired(cache.incidents.of(self._key), retention, self._now, out=out):
             uid = incident.uid
             await self._context.kube.delete(resources.INCIDENTS, self._key.namespace, incident.name, uid=uid)
-            self._context.cache.forget(resources.INCIDENTS, self._key.namespace, incident.name)
+            cache.forget(resources.INCIDENTS, self._key.namespace, incident.name)
             self._log("removed, too old or too many", incident, "")
 
     async def close_lost(self) -> None:
