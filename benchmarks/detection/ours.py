@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.detection.simulation.network import Transport
 from benchmarks.detection.trace import Deed
 from llm_watchdog import orders
+from llm_watchdog.actions.abort import RequestAbort
 from llm_watchdog.actions.flush import CacheFlush
 from llm_watchdog.actions.power import EnginePower
 from llm_watchdog.api.policy import EngineTarget, EngineType, Policy, ProbeCost
@@ -80,9 +81,9 @@ class Ours:
             look_at_sockets=replica.network.look,
             today=lambda: clock.now().date().isoformat(),
         )
-        recorder = _Recorder(replica, clock, policy, directory)
-        client = EngineClient(PORT, lambda: None, Transport(replica.network))
         dialect = dialect_of(policy.policy.engine)
+        client = EngineClient(PORT, lambda: None, Transport(replica.network), forbidden=dialect.forbidden)
+        recorder = _Recorder(replica, clock, policy, directory)
         loop = Loop(
             identity=who,
             replica=Memory(),
@@ -93,6 +94,7 @@ class Ours:
             restart=_Restart(replica, clock, directory),
             flush=CacheFlush(client, dialect, aside=watcher.standing_aside, flushed=watcher.recheck),
             power=EnginePower(client, dialect, aside=watcher.standing_aside, wake_failed=watcher.note_wake_failed),
+            abort=RequestAbort(client, dialect, watcher.unended, aside=watcher.standing_aside),
             journal=_Journal(directory),
             clock=clock,
             crash_points=CrashPoints(None, directory),

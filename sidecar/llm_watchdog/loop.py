@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from llm_watchdog.actions.abort import AbortAction
     from llm_watchdog.actions.drain import Drain
     from llm_watchdog.actions.flush import FlushAction
     from llm_watchdog.actions.power import PowerAction
@@ -121,6 +122,7 @@ class Loop:
         restart: RestartAction,
         flush: FlushAction,
         power: PowerAction,
+        abort: AbortAction,
         journal: Journal,
         clock: Clock,
         crash_points: CrashPoints,
@@ -136,6 +138,7 @@ class Loop:
         self._restart = restart
         self._flush = flush
         self._power = power
+        self._abort = abort
         self._journal = journal
         self._clock = clock
         self._crash_points = crash_points
@@ -209,6 +212,7 @@ class Loop:
         ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
         flushed = _flush_of(self.replica)
         powered = self.replica.power.order
+        aborted = next((case.abort for case in self.replica.open_cases if case.abort is not None), None)
         return Situation(
             now=now,
             monotonic=monotonic,
@@ -227,6 +231,8 @@ class Loop:
             restart_method=self._place.restart_method,
             last_restart_at=self.replica.last_restart_at,
             order=None if ordered is None else self._restart.answer(ordered),
+            abortable=self._abort.abortable,
+            abort=None if aborted is None else self._abort.answer(aborted),
             can_flush=self._flush.possible,
             flush=None if flushed is None else self._flush.answer(flushed),
             power=view.power,
@@ -249,7 +255,7 @@ class Loop:
             for stage in _stages(decided.replica):
                 self._crash_points.reached(f"decided:{stage}")
             durable = await asyncio.to_thread(self._journal.write, decided.replica)
-            if not durable and (decided.restart or decided.flush or decided.power):
+            if not durable and decided.orders_anything:
                 log.error("nothing is begun: the journal cannot be written: %s", self._journal.last_error)
                 return False
             self._tell(self.replica, decided.replica)
@@ -264,6 +270,9 @@ class Loop:
         return True
 
     def _act(self, decided: Pass) -> None:
+        if decided.abort is not None:
+            log.warning("abort of own requests ordered: %s", decided.abort.id)
+            self._abort.carry_out(decided.abort)
         if decided.flush is not None:
             log.warning("flush ordered: %s", decided.flush.id)
             self._flush.carry_out(decided.flush)

@@ -17,7 +17,7 @@ from llm_watchdog.api.reasons import (
     UnknownReason,
     VerdictState,
 )
-from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order
+from llm_watchdog.core.case import AbortOrder, Case, EngineMark, FlushOrder, Order
 from llm_watchdog.core.findings import Finding, Sign, Verdict
 from llm_watchdog.core.power import PowerOrder
 from llm_watchdog.core.replica import Pass, Replica, decide, resolve_taken
@@ -62,6 +62,7 @@ class World:
     orders: list[Order] = field(default_factory=list)
     flushes: list[FlushOrder] = field(default_factory=list)
     powers: list[PowerOrder] = field(default_factory=list)
+    aborts: list[AbortOrder] = field(default_factory=list)
     views: dict[str, IncidentView] = field(default_factory=dict)
     taken: dict[str, Incident] = field(default_factory=dict)
     last: Pass | None = None
@@ -113,6 +114,9 @@ class World:
         if self.last.power is not None:
             self.powers.append(self.last.power)
             self.facts["power_order"] = OrderAnswer(state=OrderState.PENDING)
+        if self.last.abort is not None:
+            self.aborts.append(self.last.abort)
+            self.facts["abort"] = OrderAnswer(state=OrderState.PENDING)
         return self
 
     def settle(self, **facts: Any) -> World:

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_watchdog.api.policy import Policy
-    from llm_watchdog.core.case import FlushOrder
+    from llm_watchdog.core.case import AbortOrder, FlushOrder
     from llm_watchdog.core.power import PowerOrder
     from llm_watchdog.core.situation import OrderAnswer
 
-STAGES = [stage for stage in Stage if stage not in (Stage.CLOSED, Stage.FLUSHING)]  # a hang needs no flush
+UNUSED = (Stage.CLOSED, Stage.FLUSHING, Stage.ABORTING)  # a hang is neither flushed nor aborted
+STAGES = [stage for stage in Stage if stage not in UNUSED]
 
 
 class KilledError(BaseException):
@@ -118,14 +119,15 @@ class Watcher:
 
 
 class Never:
-    """Neither flush nor power is possible."""
+    """Neither flush nor power is possible, and there is nothing to abort."""
 
     possible = False
+    abortable = 0
 
-    def carry_out(self, order: FlushOrder | PowerOrder) -> None:
+    def carry_out(self, order: AbortOrder | FlushOrder | PowerOrder) -> None:
         raise AssertionError(order)
 
-    def answer(self, order: FlushOrder | PowerOrder) -> OrderAnswer:
+    def answer(self, order: AbortOrder | FlushOrder | PowerOrder) -> OrderAnswer:
         raise AssertionError(order)
 
 
@@ -164,6 +166,7 @@ class Pod:
             restart=InPlaceRestart(self.directory, self.directory, self.leave),
             flush=Never(),
             power=Never(),
+            abort=Never(),
             journal=journal,
             clock=clock,
             crash_points=Killer(self.crash_at, self.directory),

@@ -50,6 +50,8 @@ class Watchdog(Surroundings):
         self.kills: list[tuple[str, int]] = []
         self.flush_answers: dict[str, OrderState] = {}
         self.in_flight = 0
+        self.abortable = 0
+        self.abort_answers: dict[str, OrderState] = {}
         self.flushed: set[tuple[str, int]] = set()
         """Incident and number of the step."""
 
@@ -75,6 +77,8 @@ class Watchdog(Surroundings):
             "modes": Modes(mode=self.mode),
             "journal_durable": self.durable,
             "order": None if order is None else self.answer(order),
+            "abortable": self.abortable,
+            "abort": self.answer_to_abort(),
             "can_flush": True,
             "flush": self.answer_to_flush(),
             "traffic": Traffic(in_flight=self.in_flight, moving=self.in_flight > 0),
@@ -95,6 +99,10 @@ class Watchdog(Surroundings):
         order = next((order for order in orders if order is not None), None)
         return None if order is None else OrderAnswer(state=self.flush_answers.get(order.id, OrderState.ABSENT))
 
+    def answer_to_abort(self) -> OrderAnswer | None:
+        order = next((case.abort for case in self.memory.open_cases if case.abort), None)
+        return None if order is None else OrderAnswer(state=self.abort_answers.get(order.id, OrderState.ABSENT))
+
     # The watchdog.
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 12.0, 40.0, 2000.0]), crash=CRASHES)
@@ -105,7 +113,7 @@ class Watchdog(Surroundings):
         if crash == "before the journal":
             self.die()
             return
-        if not self.durable and (decided.restart is not None or decided.flush is not None):
+        if not self.durable and decided.orders_anything:
             return
         if self.durable:
             self.journal = decided.replica
@@ -119,6 +127,11 @@ class Watchdog(Surroundings):
             self.die()
 
     def act(self, decided: Pass, situation: Situation) -> None:
+        if decided.abort is not None:
+            assert self.journal == self.memory, "recorded before it begins"
+            assert self.mode is Mode.ENFORCE
+            assert decided.abort.id not in self.abort_answers, "given once while this process lives"
+            self.abort_answers = {decided.abort.id: OrderState.PENDING}
         if decided.flush is not None:
             self.check_flush(decided.flush, situation)
             for case in self.memory.cases:
@@ -138,6 +151,8 @@ class Watchdog(Surroundings):
         self.memory = self.journal
         self.given_here = set()
         self.flush_answers = {}
+        self.abort_answers = {}
+        self.abortable = 0
         self.world.verdict = Verdict(
             state=VerdictState.UNKNOWN, at=self.world.at, message="", unknown=UnknownReason.STARTING
         )
@@ -182,6 +197,22 @@ class Watchdog(Surroundings):
     @rule(state=st.sampled_from([state for state in OrderState if state is not OrderState.ABSENT]))
     def the_flush_is_answered(self, state: OrderState) -> None:
         self.flush_answers = dict.fromkeys(self.flush_answers, state)
+
+    @rule(number=st.integers(0, 2))
+    def own_requests_may_still_run(self, number: int) -> None:
+        self.abortable = number
+
+    @rule(state=st.sampled_from([state for state in OrderState if state is not OrderState.ABSENT]))
+    def the_abort_is_answered(self, state: OrderState) -> None:
+        self.abort_answers = dict.fromkeys(self.abort_answers, state)
+
+    @rule(crash=CRASHES, state=st.sampled_from([OrderState.HONOURED, OrderState.REFUSED, OrderState.UNAVAILABLE]))
+    def something_of_ours_runs_away(self, crash: str, state: OrderState) -> None:
+        self.abortable = 1
+        self.fault(VerdictState.FAULTY, silent=False, faults={FaultClass.RUNAWAY_GENERATION})
+        self.all_goes_on(1, crash)
+        self.the_abort_is_answered(state)
+        self.all_goes_on(4, "no")
 
     @rule(users=st.integers(0, 2))
     def users_come_and_go(self, users: int) -> None:
@@ -318,6 +349,15 @@ class Watchdog(Surroundings):
         flushes = Counter(incident for incident, _ in self.flushed)
         assert all(number <= attempts.restart for number in restarts.values())
         assert all(number <= attempts.flush_cache for number in flushes.values())
+
+    @invariant()
+    def own_requests_are_aborted_once_in_an_incident(self) -> None:
+        for case in self.memory.cases:
+            aborts = [step for step in case.status.steps if step.step is Rung.ABORT_REQUEST]
+            made = [
+                step for step in aborts if not (step.proof or "").startswith(("not carried out", "mode is Observe"))
+            ]
+            assert len(made) <= 1
 
     @invariant()
     def a_restart_follows_only_on_a_judged_one(self) -> None:

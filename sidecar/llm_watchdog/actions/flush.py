@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
-from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.actions.answers import failed
+from llm_watchdog.actions.errands import Errands
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ SETTLE_SECONDS: Final = 0.5
 """A canary that was withdrawn for it has to leave the engine first, at a step's end."""
 ATTEMPTS: Final = 10
 """Until the engine finds itself idle, each after that long."""
-OK: Final = 200
-NOT_OFFERED: Final = frozenset({404, 405, 501})
-
-log = logging.getLogger(__name__)
 
 
 class FlushAction(Protocol):
@@ -61,8 +57,7 @@ class CacheFlush:
         self._dialect = dialect
         self._aside = aside
         self._flushed = flushed
-        self._answers: dict[str, OrderAnswer] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
 
     @property
     def possible(self) -> bool:
@@ -71,46 +66,32 @@ class CacheFlush:
 
     def carry_out(self, order: FlushOrder) -> None:
         """In a task of its own; an order is carried out once in this process."""
-        if order.id in self._answers:
-            return
-        self._answers = {order.id: OrderAnswer(state=OrderState.PENDING)}
-        task = asyncio.create_task(self._flush(order))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._errands.begin(order.id, self._flush)
 
     def answer(self, order: FlushOrder) -> OrderAnswer:
         """Absent: this process never began it."""
-        return self._answers.get(order.id, OrderAnswer(state=OrderState.ABSENT))
+        return self._errands.answer(order.id)
 
-    async def _flush(self, order: FlushOrder) -> None:
+    async def _flush(self) -> OrderAnswer:
         way = self._dialect.flush
         if way is None:
-            self._answers[order.id] = OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no call for it")
-            return
+            return OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no call for it")
         async with self._aside():
             state, message = await self._try(way)
             if state is OrderState.HONOURED:
                 self._flushed()
-        log.info("flush %s: %s, %s", order.id, state, message)
-        self._answers[order.id] = OrderAnswer(state=state, message=message)
+        return OrderAnswer(state=state, message=message)
 
     async def _try(self, way: Flush) -> tuple[OrderState, str]:
         state, message = OrderState.REFUSED, ""
         for _ in range(ATTEMPTS):
             await asyncio.sleep(SETTLE_SECONDS)
             answer = await self._client.call(way.call, seconds=FLUSH_SECONDS)
-            state, message = self._judge(answer, way.needs)
+            state, message = failed(answer, way.needs) or self._believed(answer)
             if state is not OrderState.REFUSED or answer.status is None:
                 break
         return state, message
 
-    def _judge(self, answer: Answer, needs: str) -> tuple[OrderState, str]:
-        if answer.status is None:
-            timed_out = answer.kind is AnswerKind.SILENT
-            return (OrderState.TIMED_OUT if timed_out else OrderState.REFUSED), answer.detail
-        if answer.status in NOT_OFFERED:
-            return OrderState.UNAVAILABLE, f"HTTP {answer.status}: {needs}"
-        if answer.status != OK:
-            return OrderState.REFUSED, f"HTTP {answer.status}"
+    def _believed(self, answer: Answer) -> tuple[OrderState, str]:
         refusal = self._dialect.read_flush(answer.body)
         return (OrderState.REFUSED, refusal) if refusal else (OrderState.HONOURED, "the prefix cache was flushed")

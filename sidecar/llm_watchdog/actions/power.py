@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+from llm_watchdog.actions.answers import failed
 from llm_watchdog.actions.errands import Errands
-from llm_watchdog.actions.flush import NOT_OFFERED, OK, SETTLE_SECONDS
-from llm_watchdog.core.observations import AnswerKind
+from llm_watchdog.actions.flush import SETTLE_SECONDS
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 from llm_watchdog.engines.forbidden import Fact
 
@@ -87,13 +87,9 @@ class EnginePower:
     async def _failure(self, call: Call, known: frozenset[Fact], needs: str) -> OrderAnswer | None:
         answer = await self._client.call(call, seconds=CALL_SECONDS, known=known)
         said = f"{call.method} {call.path}"
-        if answer.status is None:
-            state = OrderState.TIMED_OUT if answer.kind is AnswerKind.SILENT else OrderState.REFUSED
-            return OrderAnswer(state=state, message=f"{said}: {answer.detail}")
-        if answer.status in NOT_OFFERED:
-            return OrderAnswer(state=OrderState.UNAVAILABLE, message=f"{said}: HTTP {answer.status}: {needs}")
-        if answer.status != OK:
-            return OrderAnswer(state=OrderState.REFUSED, message=f"{said}: HTTP {answer.status}")
+        why = failed(answer, needs)
+        if why is not None:
+            return OrderAnswer(state=why[0], message=f"{said}: {why[1]}")
         flush = self._dialect.flush
         refusal = self._dialect.read_flush(answer.body) if flush is not None and call == flush.call else ""
         return OrderAnswer(state=OrderState.REFUSED, message=f"{said}: {refusal}") if refusal else None

@@ -174,6 +174,8 @@ class RemediationPolicy:
     restart_method: RestartMethodChoice = RestartMethodChoice.AUTO
     drain_timeout: Seconds = Seconds(30)
     """How long requests in flight may go on before a restart, as long as their bytes move."""
+    abort_timeout: Seconds = Seconds(30)
+    """For the engine's answer to an abort, and then for its proof: the canaries of a few intervals."""
     flush_timeout: Seconds = Seconds(180)
     """For the engine's answer to a flush, and then for its proof: all checks are made anew after it, a round takes
     seconds, and one that is disturbed is repeated."""

@@ -216,6 +216,8 @@ class RotationReason(StrEnum):
 class Rung(StrEnum):
     """One step of a ladder, mildest first."""
 
+    ABORT_REQUEST = "AbortRequest"
+    """The watchdog's own requests alone, by their full ids."""
     FLUSH_CACHE = "FlushCache"
     """Out of rotation, wait until nobody is served, empty the prefix cache, make all checks anew."""
     DRAIN = "Drain"

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_watchdog.actions.abort import RequestAbort
 from llm_watchdog.actions.drain import Drain
 from llm_watchdog.actions.flush import CacheFlush
 from llm_watchdog.actions.power import EnginePower
@@ -118,6 +119,7 @@ async def watch(form: Form) -> None:
         restart=form.restart(clock.now),
         flush=CacheFlush(client, dialect, aside=watcher.standing_aside, flushed=watcher.recheck),
         power=EnginePower(client, dialect, aside=watcher.standing_aside, wake_failed=watcher.note_wake_failed),
+        abort=RequestAbort(client, dialect, watcher.unended, aside=watcher.standing_aside),
         journal=journal,
         clock=clock,
         crash_points=CrashPoints(os.environ.get(ENV_CRASH_AT), form.journal_dir),

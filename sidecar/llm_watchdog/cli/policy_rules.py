@@ -64,7 +64,7 @@ def _deadlines(detectors: DetectorsPolicy) -> Iterator[str]:
 
 
 def _timeouts(remediation: RemediationPolicy) -> Iterator[str]:
-    for name in ("flush_timeout", "startup_timeout"):
+    for name in ("abort_timeout", "flush_timeout", "startup_timeout"):
         seconds = getattr(remediation, name)
         if seconds < 1:
             yield f"remediation.{camel(name)}: {seconds} is below 1s"
@@ -102,6 +102,8 @@ def _ladder(rungs: list[Rung]) -> Iterator[str]:
         yield f"{len(rungs)} steps, not 1 to {RUNGS_MAX}"
     if len(set(rungs)) < len(rungs):
         yield "a step that did not help is not repeated: name each step once"
+    if Rung.ABORT_REQUEST in rungs[1:]:
+        yield "nothing is milder than to abort the watchdog's own requests: put AbortRequest first"
     if Rung.QUARANTINE in rungs[:-1]:
         yield "nothing comes after a person was called: put Quarantine last"
     if {Rung.DRAIN, Rung.RESTART} <= set(rungs) and rungs.index(Rung.DRAIN) > rungs.index(Rung.RESTART):

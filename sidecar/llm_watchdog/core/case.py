@@ -19,6 +19,8 @@ class Stage(StrEnum):
 
     WATCHING = "Watching"
     """The finding stands, nothing has begun (or a granted departure from rotation is all that was done)."""
+    ABORTING = "Aborting"
+    """Waits for the engine's answer to the abort of own requests."""
     DRAINING = "Draining"
     FLUSHING = "Flushing"
     """Waits until nobody is served, then for the engine's answer to the flush."""
@@ -63,6 +65,14 @@ class FlushOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AbortOrder:
+    """One abort of all own requests that may still run. Given again after a crash: an ended request stays ended."""
+
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """`rung` is the index in `ladder` of the rung that is being climbed, or comes next."""
 
@@ -80,6 +90,7 @@ class Case:
     """The engine that a restart is meant for."""
     order: Order | None = None
     flush: FlushOrder | None = None
+    abort: AbortOrder | None = None
     restarted: bool = False
     """The engine was seen to be a new one after a restart of ours."""
     ungranted: bool = False
@@ -109,10 +120,17 @@ class Case:
         """Nothing more will happen in it."""
         return self.stage is Stage.CLOSED
 
-    def at_a_cure(self) -> Case:
-        """Past a flush, unless it is the cache that is to blame."""
-        is_flush = self.next_rung is Rung.FLUSH_CACHE and self.status.reason is not FindingReason.CACHE_CORRUPT
-        return self.climbed() if is_flush else self
+    def at_a_cure(self, abortable: int) -> Case:
+        """Past a flush, unless it is the cache that is to blame, and past an abort of nothing.
+
+        Neither is on record then: whoever is called at night wants to read what was tried, not what never applied.
+        """
+        case = self
+        if case.next_rung is Rung.ABORT_REQUEST and not abortable:
+            case = case.climbed()
+        if case.next_rung is Rung.FLUSH_CACHE and case.status.reason is not FindingReason.CACHE_CORRUPT:
+            case = case.climbed()
+        return case
 
     def climbed(self) -> Case:
         """The rung after this one comes next."""

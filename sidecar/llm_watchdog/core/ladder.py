@@ -14,6 +14,8 @@ RESTART: Final = (Rung.DRAIN, Rung.RESTART, Rung.QUARANTINE)
 
 DEFAULTS: Final[dict[FaultClass, tuple[Rung, ...]]] = {
     **dict.fromkeys(FaultClass, RESTART),
+    FaultClass.LEAKED_CONCURRENCY: (Rung.ABORT_REQUEST, *RESTART),
+    FaultClass.RUNAWAY_GENERATION: (Rung.ABORT_REQUEST, *RESTART),
     FaultClass.DEGRADED_OUTPUT: (Rung.FLUSH_CACHE, *RESTART),
     FaultClass.CROSS_TALK: (Rung.QUARANTINE,),  # a confidentiality alarm: a person has to look at it
 }

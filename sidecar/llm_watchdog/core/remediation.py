@@ -21,22 +21,24 @@ from llm_watchdog.api.reasons import (
     StepOutcome,
     VerdictState,
 )
-from llm_watchdog.core.case import Case, FlushOrder, Order, Stage
+from llm_watchdog.core.case import AbortOrder, Case, FlushOrder, Order, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from llm_watchdog.api.policy import RemediationPolicy
     from llm_watchdog.core.findings import Finding
     from llm_watchdog.core.situation import Situation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`case` is to be in the journal before `restart` or `flush` is carried out."""
+    """`case` is to be in the journal before anything is carried out."""
 
     case: Case
     restart: Order | None = None
     flush: FlushOrder | None = None
+    abort: AbortOrder | None = None
 
 
 def look(case: Case, situation: Situation, *, lead: bool) -> Case:
@@ -86,6 +88,8 @@ def _begin(case: Case, situation: Situation) -> Case:
     if case.incident.spec.mode is Mode.OBSERVE:
         message = "The mode is Enforce now: a new incident goes on from here."
         return close(case, Outcome.OBSERVED, situation, message)
+    if case.at_a_cure(situation.abortable).next_rung is Rung.ABORT_REQUEST:
+        return begin_rung(case, situation)
     if not case.left:
         return ask(case, GrantableStep.LEAVE_ROTATION)
     return begin_rung(case, situation) if situation.faulty(case.fault) else case
@@ -95,26 +99,24 @@ def _describe(case: Case, situation: Situation) -> Case:
     """Observe: write down the step that would begin now, once."""
     if case.was_observed or not situation.faulty(case.fault):
         return case
-    case = case.at_a_cure()
+    case = case.at_a_cure(situation.abortable)
     why = "mode is Observe: this step would begin now"
     return case.begin_step(case.next_rung, situation.now).judge_step(StepOutcome.DRY_RUN, why, situation.now)
 
 
 def begin_rung(case: Case, situation: Situation) -> Case:
     """Write down the next rung, or ask for the permission that it needs."""
-    case = case.at_a_cure()
+    case = case.at_a_cure(situation.abortable)
     rung = case.next_rung
     match rung:
+        case Rung.ABORT_REQUEST:
+            return replace(case.begin_step(rung, situation.now), stage=Stage.ABORTING, abort=None)
         case Rung.FLUSH_CACHE:
-            if situation.can_flush:
-                return replace(case.begin_step(rung, situation.now), stage=Stage.FLUSHING, flush=None)
-            return _pass_over(case, "the prefix cache of this kind of engine cannot be flushed", situation)
+            return _begin_flush(case, situation)
         case Rung.DRAIN:
             return replace(case.begin_step(rung, situation.now), stage=Stage.DRAINING)
         case Rung.RESTART:
-            if situation.restart_method is not RestartMethod.UNAVAILABLE:
-                return ask(case, GrantableStep.RESTART)
-            return _pass_over(case, "no restart method works in this pod", situation)
+            return _ask_for_restart(case, situation)
         case Rung.QUARANTINE:
             held = case.begin_step(rung, situation.now).judge_step(
                 StepOutcome.SUCCEEDED, "held out of rotation for a person", situation.now
@@ -122,6 +124,18 @@ def begin_rung(case: Case, situation: Situation) -> Case:
             return close(held, Outcome.QUARANTINED, situation, "Quarantined: the ladder is used up.")
         case _:
             assert_never(rung)
+
+
+def _begin_flush(case: Case, situation: Situation) -> Case:
+    if situation.can_flush:
+        return replace(case.begin_step(Rung.FLUSH_CACHE, situation.now), stage=Stage.FLUSHING, flush=None)
+    return _pass_over(case, "the prefix cache of this kind of engine cannot be flushed", situation)
+
+
+def _ask_for_restart(case: Case, situation: Situation) -> Case:
+    if situation.restart_method is not RestartMethod.UNAVAILABLE:
+        return ask(case, GrantableStep.RESTART)
+    return _pass_over(case, "no restart method works in this pod", situation)
 
 
 def _pass_over(case: Case, why: str, situation: Situation) -> Case:
@@ -132,6 +146,11 @@ def _pass_over(case: Case, why: str, situation: Situation) -> Case:
 def ask(case: Case, step: GrantableStep) -> Case:
     """Ask the operator."""
     return replace(case, stage=Stage.AWAITING).with_status(phase=Phase.AWAITING_GRANT, requested_step=step)
+
+
+def watch_again(case: Case) -> Case:
+    """Nothing is asked for any more."""
+    return replace(case, stage=Stage.WATCHING).with_status(phase=Phase.OPEN, requested_step=None)
 
 
 def drain(case: Case, situation: Situation) -> Decision:
@@ -173,12 +192,17 @@ def verify(case: Case, situation: Situation) -> Decision:
         return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
     if situation.faulty(case.fault, since=ended):
         return Decision(case=_not_cured(case, situation))
-    remediation = situation.policy.remediation
-    limit = remediation.flush_timeout if step.step is Rung.FLUSH_CACHE else remediation.startup_timeout
+    limit = _proven_within(step.step, situation.policy.remediation)
     if (situation.now - ended).total_seconds() >= limit:
         why = f"no canary passed within {limit:.0f} s"
         return Decision(case=_next_rung(case.judge_step(StepOutcome.TIMED_OUT, why, situation.now), situation))
     return Decision(case=case)
+
+
+def _proven_within(rung: Rung, remediation: RemediationPolicy) -> float:
+    """Seconds."""
+    limits = {Rung.ABORT_REQUEST: remediation.abort_timeout, Rung.FLUSH_CACHE: remediation.flush_timeout}
+    return limits.get(rung, remediation.startup_timeout)
 
 
 def _not_cured(case: Case, situation: Situation) -> Case:
@@ -195,6 +219,8 @@ def _not_cured(case: Case, situation: Situation) -> Case:
 
 
 def _next_rung(case: Case, situation: Situation) -> Case:
+    if case.status.steps[-1].step is Rung.ABORT_REQUEST:
+        return watch_again(case.climbed())  # which may not have left rotation, nor have the evidence for more
     return begin_rung(case.climbed(), situation)
 
 

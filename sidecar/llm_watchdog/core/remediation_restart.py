@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import GrantableStep, Mode, Outcome, Phase, RestartMethod, Rung, StepOutcome
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage, engine_is_new
-from llm_watchdog.core.remediation import Decision, and_then, ask, begin_rung, close, close_untouched, healed_since
+from llm_watchdog.core.remediation import (
+    Decision,
+    and_then,
+    ask,
+    begin_rung,
+    close,
+    close_untouched,
+    healed_since,
+    watch_again,
+)
 from llm_watchdog.core.situation import OrderState
 
 if TYPE_CHECKING:
@@ -230,11 +239,6 @@ def _unclaimed(case: Case) -> Case:
     """Withdrawn before it was claimed: ask again."""
     step = case.status.requested_step or GrantableStep.RESTART
     return ask(case.drop_step() if step is GrantableStep.RESTART else case, step)
-
-
-def watch_again(case: Case) -> Case:
-    """Nothing is asked for any more."""
-    return replace(case, stage=Stage.WATCHING).with_status(phase=Phase.OPEN, requested_step=None)
 
 
 def _passed_over(case: Case, situation: Situation) -> Case:

@@ -13,12 +13,23 @@ from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, Incident
 from llm_watchdog.api.names import incident_name
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Outcome, Phase
 from llm_watchdog.core.baseline import Baseline
-from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order, Stage
+from llm_watchdog.core.case import AbortOrder, Case, EngineMark, FlushOrder, Order, Stage
 from llm_watchdog.core.ladder import PRECEDENCE, ladder
 from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.power import Power, PowerOrder, take_power
 from llm_watchdog.core.precaution import Precaution, take_precaution
-from llm_watchdog.core.remediation import Decision, and_then, drain, look, more_evidence, note_departure, verify, watch
+from llm_watchdog.core.remediation import (
+    Decision,
+    and_then,
+    drain,
+    look,
+    more_evidence,
+    note_departure,
+    verify,
+    watch,
+    watch_again,
+)
+from llm_watchdog.core.remediation_abort import abort
 from llm_watchdog.core.remediation_flush import flush
 from llm_watchdog.core.remediation_restart import (
     act,
@@ -27,7 +38,6 @@ from llm_watchdog.core.remediation_restart import (
     await_new_engine,
     claim,
     quarantine_along,
-    watch_again,
 )
 from llm_watchdog.core.rotation import Rotation, advised, clear_engine, doubt, rotation
 from llm_watchdog.core.situation import Modes
@@ -85,7 +95,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What one pass decided. `replica` is to be in the journal before `restart` or `flush` is carried out."""
+    """What one pass decided. `replica` is to be in the journal before anything is carried out."""
 
     replica: Replica
     rotation: Rotation
@@ -94,6 +104,12 @@ class Pass:
     restart: Order | None = None
     flush: FlushOrder | None = None
     power: PowerOrder | None = None
+    abort: AbortOrder | None = None
+
+    @property
+    def orders_anything(self) -> bool:
+        """Something is to be carried out."""
+        return any(order is not None for order in (self.restart, self.flush, self.power, self.abort))
 
 
 def decide(replica: Replica, situation: Situation) -> Pass:
@@ -117,11 +133,13 @@ def decide(replica: Replica, situation: Situation) -> Pass:
         restart=restart,
         flush=precautionary or (todo.flush if todo else None),
         power=power,
+        abort=todo.abort if todo else None,
     )
 
 
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
     Stage.WATCHING: watch,
+    Stage.ABORTING: abort,
     Stage.DRAINING: drain,
     Stage.FLUSHING: flush,
     Stage.AWAITING: await_grant,

@@ -133,6 +133,10 @@ class Situation:
     """By this watchdog, from the journal."""
     order: OrderAnswer | None = None
     """What became of the order of the case that has one."""
+    abortable: int = 0
+    """Own requests that may still run in the engine, where it has a call that aborts them by their ids."""
+    abort: OrderAnswer | None = None
+    """What became of the abort that was ordered, if one was."""
     can_flush: bool = False
     """This kind of engine has a call that empties its prefix cache."""
     flush: OrderAnswer | None = None

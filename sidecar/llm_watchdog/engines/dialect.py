@@ -5,7 +5,7 @@ A dialect does no I/O and has no state. What it returns is data: calls for the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -176,6 +176,8 @@ class Dialect(Protocol):
     capabilities: Capabilities
     flush: Flush | None = None
     power: PowerWays | None = None
+    abort_needs: str = ""
+    """What the engine must have been started with to abort requests by their ids; empty: it has no call for it."""
     forbidden: tuple[Forbidden, ...] = ()
     """What is never sent to it; the client refuses."""
     pair_is_safe: bool
@@ -209,6 +211,14 @@ class Dialect(Protocol):
 
     def read_load(self, body: bytes) -> int | None:
         """The requests that the web server counts."""
+
+    def abort(self, ids: Iterable[str]) -> tuple[Call, ...]:  # noqa: ARG002
+        """The calls that abort these own requests and no other; none for no whole own id."""
+        return ()
+
+    def read_abort(self, body: bytes) -> str:  # noqa: ARG002
+        """Why an abort that was answered with 200 did nothing; empty: it does not say so."""
+        return ""
 
     def read_flush(self, body: bytes) -> str:  # noqa: ARG002
         """Why a flush that was answered with 200 did nothing; empty: it does not say so."""

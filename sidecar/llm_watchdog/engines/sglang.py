@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.core.canaries import Content
 from llm_watchdog.core.observations import MetricsReading, StatusReading
+from llm_watchdog.core.request_ids import whole
 from llm_watchdog.engines.dialect import (
     Ask,
     Call,
@@ -29,7 +30,7 @@ from llm_watchdog.engines.openai import DONE, OpenAI, as_count, as_list, error_e
 from llm_watchdog.engines.power import LEVELS, PowerWays
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 RUNNING: Final = "sglang:num_running_reqs"
 WAITING: Final = "sglang:num_queue_reqs"
@@ -91,6 +92,7 @@ class SGLang(OpenAI):
         needs="needs --enable-memory-saver",
     )
     """Both levels are one: what is released is left out, or read again, by how it was started."""
+    abort_needs: str = "this version has no /abort_request"
     forbidden: tuple[Forbidden, ...] = (
         Forbidden(
             path="/release_memory_occupation",
@@ -162,6 +164,10 @@ class SGLang(OpenAI):
                 cached_tokens=as_count(meta.get("cached_tokens")),
             ),
         )
+
+    def abort(self, ids: Iterable[str]) -> tuple[Call, ...]:
+        """One call for each: it takes one id, and with it all that begin so."""
+        return tuple(Call(method="POST", path="/abort_request", body={"rid": each}) for each in whole(ids))
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
         """Without adapters."""

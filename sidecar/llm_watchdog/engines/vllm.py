@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_watchdog.core.observations import MetricsReading
+from llm_watchdog.core.request_ids import whole
 from llm_watchdog.engines.dialect import Ask, Call, Capabilities, EndRule, Flush, StatePath, base_models
 from llm_watchdog.engines.forbidden import Fact, Forbidden
 from llm_watchdog.engines.json_bodies import json_object
@@ -13,7 +14,7 @@ from llm_watchdog.engines.openai import COMPLETIONS, OpenAI
 from llm_watchdog.engines.power import LEVELS, PowerWays
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 RUNNING: Final = "vllm:num_requests_running"
 WAITING: Final = "vllm:num_requests_waiting"
@@ -93,6 +94,7 @@ class Vllm(OpenAI):
         },
         needs="needs --enable-sleep-mode, and VLLM_SERVER_DEV_MODE=1 in its environment",
     )
+    abort_needs: str = "needs vLLM 0.26 and VLLM_SERVER_DEV_MODE=1 in its environment"
     forbidden: tuple[Forbidden, ...] = (
         Forbidden(
             path="/resume",
@@ -114,7 +116,7 @@ class Vllm(OpenAI):
         load="running and waiting on /metrics; /load with --enable-server-load-tracking",
         flush="POST /reset_prefix_cache with VLLM_SERVER_DEV_MODE=1; its failure shows from 0.26 on",
         sleep="/is_sleeping, /is_paused with VLLM_SERVER_DEV_MODE=1; on /metrics since 0.11",
-        abort="by closing the connection",
+        abort="by closing the connection; own requests by id with VLLM_SERVER_DEV_MODE=1 (since 0.26)",
         cache_bypass="cache_salt (completions since 0.10, chat since 0.9)",
         end_of_stream="finish_reason stop or length, then [DONE], which also follows errors",
     )
@@ -164,6 +166,16 @@ class Vllm(OpenAI):
         """Says so since 0.26; before, a flush beside a request was answered with 200 and did nothing."""
         done = json_object(body).get("success", True)
         return "" if done else "it answers that its blocks are in use: something runs in it"
+
+    def abort(self, ids: Iterable[str]) -> tuple[Call, ...]:
+        """All in one call, under the names that a completion and a chat get in the engine."""
+        named = [name for each in whole(ids) for name in (f"cmpl-{each}-0", f"chatcmpl-{each}")]
+        return (Call(method="POST", path="/abort_requests", body={"request_ids": named}),) if named else ()
+
+    def read_abort(self, body: bytes) -> str:
+        """It tells how many."""
+        aborted = json_object(body).get("aborted")
+        return "none of these requests of ours is known to it" if aborted == 0 else ""
 
     def read_load(self, body: bytes) -> int | None:
         """Always 0 without `--enable-server-load-tracking`."""

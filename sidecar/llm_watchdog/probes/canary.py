@@ -14,6 +14,7 @@ from llm_watchdog.engines.dialect import Call, StreamEvent
 from llm_watchdog.engines.json_bodies import json_object
 from llm_watchdog.probes.engine_client import DETAIL_MAX, BodyTooLargeError, EngineClient, failure, read_body
 from llm_watchdog.probes.framing import events
+from llm_watchdog.probes.unended import Unended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,10 @@ class CanaryOrder:
 class CanaryProbe:
     """One stream; the watcher sees to it that no other is outstanding unless a check wants it so."""
 
-    def __init__(self, client: EngineClient, dialect: Dialect, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: EngineClient, dialect: Dialect, clock: Callable[[], float], unended: Unended | None = None
+    ) -> None:
+        self._unended = unended or Unended()
         self._client = client
         self._dialect = dialect
         self._clock = clock
@@ -67,7 +71,12 @@ class CanaryProbe:
         """Report when it is sent, on its first token, and at its end."""
         asked = order.max_tokens if self._dialect.end.limit_taken else 0
         first = CanaryObservation(id=order.id, shape=order.shape, started_at=self._clock(), max_tokens=asked)
-        run = _Run(first, self._dialect, self._clock, report, order)
+
+        def heard(seen: CanaryObservation) -> None:
+            self._unended.note(seen)
+            report(seen)
+
+        run = _Run(first, self._dialect, self._clock, heard, order)
         try:
             async with asyncio.timeout(order.timeout) as limit:
                 run.limit = limit if order.patient else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.request_ids import TOKEN_BYTES, request_id
 from llm_watchdog.engines.dialect import Ask, Call
 from llm_watchdog.engines.negotiation import LEAST_TOKENS, Manner, next_manner
 from llm_watchdog.probes.canary import CanaryOrder
@@ -74,8 +75,7 @@ class Questions:
         """Tokens of a shape."""
         self._client = client
         self._dialect = dialect
-        # A later process must not reuse the ids of requests that may still hang in the engine.
-        self._prefix = f"llm-watchdog-{pod}-{secrets.token_hex(2)}"
+        self._pod, self._token = pod, secrets.token_hex(TOKEN_BYTES)
         self._count = 0
         self._manner = Manner(shape=next(iter(dialect.shapes), ""))
         self._tried: set[Manner] = set()
@@ -91,7 +91,7 @@ class Questions:
     def next_id(self) -> str:
         """The id of a new canary, on the wire too."""
         self._count += 1
-        return f"{self._prefix}-{self._count}"
+        return request_id(self._pod, self._token, self._count)
 
     def model(self, target: EngineTarget) -> str | None:
         """The one that is asked, as far as it is known."""

@@ -54,6 +54,7 @@ from llm_watchdog.probes.permission import Permission
 from llm_watchdog.probes.questions import Questions
 from llm_watchdog.probes.tally import Tally
 from llm_watchdog.probes.turns import TICK_SECONDS, Turns
+from llm_watchdog.probes.unended import Unended
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -101,7 +102,8 @@ class Watcher:
         self._today = today
         self._dialect = dialect_of(policy.engine)
         self._client = EngineClient(policy.engine.port, api_key, transport, host, self._dialect.forbidden)
-        self._canary = CanaryProbe(self._client, self._dialect, clock)
+        self.unended = Unended()
+        self._canary = CanaryProbe(self._client, self._dialect, clock, self.unended)
         self._endpoints = Endpoints(self._client, self._dialect, clock)
         self._questions = Questions(
             self._client,
@@ -168,6 +170,7 @@ class Watcher:
     def reset(self, reason: str) -> None:
         """Another engine process runs now: nothing that was seen, or is being asked, says anything about it."""
         self.epoch += 1
+        self.unended.clear()
         self.window = self.window.restarted(reason)
         self._turns.withdraw()
         self.confirm()

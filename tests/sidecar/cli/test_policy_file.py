@@ -100,6 +100,8 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("remediation: {attempts: {drain: 2}}", ["remediation.attempts.drain: unknown field"]),
         ("remediation: {ladders: {crossTalk: []}}", ["remediation.ladders.crossTalk: 0 steps"]),
         ("remediation: {ladders: {crossTalk: [Quarantine, Drain]}}", ["put Quarantine last"]),
+        ("remediation: {ladders: {crossTalk: [Drain, AbortRequest]}}", ["put AbortRequest first"]),
+        ("remediation: {abortTimeout: 0s}", ["remediation.abortTimeout: 0s is below 1s"]),
         ("remediation: {ladders: {crossTalk: [Restart, Drain]}}", ["put Drain before Restart"]),
         ("remediation: {ladders: {degradedOutput: [Restart, FlushCache]}}", ["put FlushCache before Restart"]),
         ("remediation: {ladders: {crossTalk: [Drain, Drain]}}", ["name each step once"]),
