@@ -80,13 +80,14 @@ FAULTY: Final = (
         says="a client that leaves does not end its generation",
         faults=("tokens-for-nobody",),
         loads=LOADED,
-        story=Story.LEAVERS,
+        story=Story.LONG_LEAVERS,
         seconds=900,
     ),
     Behaviour(
         name="repetition",
         says="one token or word without end",
         faults=("repeat", "one-token", "endless-whitespace", "broken-numbers"),
+        seconds=600,
     ),
     Behaviour(
         name="repetition after a long prompt",

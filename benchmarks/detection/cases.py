@@ -33,6 +33,8 @@ class Story(StrEnum):
     """Somebody puts the engine to sleep, and wakes it a minute later."""
     LEAVERS = "leavers"
     """Half of the users leave in the middle of their answers."""
+    LONG_LEAVERS = "long-leavers"
+    """All of them leave, and their answers were to be long ones."""
     LONG_PROMPTS = "long-prompts"
     LONG_ANSWERS = "long-answers"
     BURST = "burst"

@@ -183,7 +183,8 @@ def _wins(results: Results) -> str:
 
 def _misses(results: Results) -> str:
     ours = [s for s in results.of("faults") if s.rule == OURS]
-    missed = [s for s in ours if s.began and not s.detected]
+    missed = [s for s in ours if s.began and not s.detected and not s.unseen]
+    hidden = [s for s in ours if s.began and not s.detected and s.unseen]
     silent = [s for s in ours if s.detected and not s.found]
     wrong = [s for s in ours if s.right_class is False]
     absent = [s for s in ours if not s.began]
@@ -198,6 +199,7 @@ def _misses(results: Results) -> str:
         (
             "## Misses of ours, one by one",
             _list("Not detected", missed),
+            _list("Not detected, and nothing shows it from outside", hidden, lambda s: f": {s.unseen}"),
             _list("Another class than expected", wrong, lambda s: f": {s.found}, expected {s.expected}"),
             _list("A reaction, and no incident", silent, lambda s: f": after {_seconds(s.seconds)}"),
             _list(

@@ -32,6 +32,8 @@ class Score:
     seed: str
     expected: str | None
     """Fault class; None: nothing is wrong."""
+    unseen: str = ""
+    """Why nothing shows it from outside in this dialect, by the catalogue. It is played and counted all the same."""
     began: bool = True
     """The fault came into force. A rule that probes may keep an idle engine from what idleness does to it."""
     detected: bool = False
@@ -87,6 +89,7 @@ def score(case: Case, rule: str, trace: Trace) -> Score:
         load=case.load.value,
         seed=case.seed,
         expected=case.entry.expected,
+        unseen=case.entry.unseen.get(case.dialect, ""),
         began=not is_fault or onset is not None,
         detected=first is not None,
         seconds=_since(first, onset),

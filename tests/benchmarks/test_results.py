@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from benchmarks.detection.behaviours import FAULTY, HEALTHY
 from benchmarks.detection.cases import Case, Run, draw
+from benchmarks.detection.report import markdown
 from benchmarks.detection.results import Failure, Results, as_json, from_json
 from benchmarks.detection.scoring import Score, score
 from benchmarks.detection.trace import Trace
@@ -44,3 +45,16 @@ def test_what_was_played_is_not_played_again_and_all_else_is() -> None:
 
 def test_a_run_that_failed_is_played_again() -> None:
     assert from_json(as_json(results())).failures == []
+
+
+def test_what_nothing_shows_is_counted_and_told_apart() -> None:
+    silent = next(behaviour for behaviour in FAULTY if behaviour.name == "incomplete streams")
+    begun = results()
+    for dialect in ("vllm", "llamacpp"):
+        missed = scored(draw(silent, "wrong-usage=3", dialect, "7/0"), "ours")
+        begun.add("faults", replace(missed, began=True))
+    told = markdown(begun)
+    seen, _, hidden = told.partition("Not detected, and nothing shows it from outside: 1.")
+    assert "`wrong-usage=3` in vllm" in seen.partition("Not detected: ")[2]
+    assert "`wrong-usage=3` in llamacpp" in hidden.partition("\n\n")[2].partition("\n\n")[0]
+    assert "ours | 0/2" in told

@@ -64,13 +64,13 @@ def settings_of(case: Case) -> Settings:
 
 def load_of(case: Case) -> Load:
     """Of the whole run."""
-    leaves = 0.5 if case.story is Story.LEAVERS else 0.0
+    leaves = {Story.LEAVERS: 0.5, Story.LONG_LEAVERS: 1.0}.get(case.story, 0.0)
     return Load(
         users=case.users,
         pause_seconds=RARE_SECONDS if case.story is Story.RARE_USER else 2.0,
         leave_share=leaves,
         long_prompt_words=1500 if case.story is Story.LONG_PROMPTS else 0,
-        max_tokens=2000 if case.story is Story.LONG_ANSWERS else 64,
+        max_tokens=2000 if case.story in (Story.LONG_ANSWERS, Story.LONG_LEAVERS) else 64,
     )
 
 

@@ -33,8 +33,9 @@ class Load:
     """Mean of the time between an answer and the next question."""
     max_tokens: int = 64
     prompt_words: int = 40
-    patience_seconds: float = 120.0
-    """Without a byte; then the user leaves."""
+    patience_seconds: tuple[float, ...] = (60.0, 120.0, 600.0)
+    """Without a byte; then the user leaves. Each has one of them: nginx's `proxy_read_timeout` is 60 s by default, and
+    OpenAI's clients wait for ten minutes."""
     leave_share: float = 0.0
     """Of the answers, that many are left in the middle."""
     long_prompt_words: int = 0
@@ -54,22 +55,25 @@ class Users:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await asyncio.gather(*(self._live() for _ in range(self._load.users)))
+        await asyncio.gather(*(self._live(self._patience(place)) for place in range(self._load.users)))
         await asyncio.Event().wait()
 
     async def burst(self, count: int) -> None:
         """So many questions at once; returns when the last is answered."""
-        await asyncio.gather(*(self._ask() for _ in range(count)))
+        await asyncio.gather(*(self._ask(self._patience(place)) for place in range(count)))
 
-    async def _live(self) -> None:
+    def _patience(self, place: int) -> float:
+        return self._load.patience_seconds[place % len(self._load.patience_seconds)]
+
+    async def _live(self, patience: float) -> None:
         while True:
             await asyncio.sleep(self._luck.expovariate(1 / max(self._load.pause_seconds, 1e-3)))
             if self._in_rotation():
-                await self._ask()
+                await self._ask(patience)
             else:
                 await asyncio.sleep(AWAY_SECONDS)
 
-    async def _ask(self) -> None:
+    async def _ask(self, patience: float) -> None:
         """One stream to its end, however it ends."""
         path, body = self._question()
         leaves_after = self._luck.randint(2, 12) if self._luck.random() < self._load.leave_share else None
@@ -79,7 +83,7 @@ class Users:
                 parts = 0
                 more = True
                 while more and parts != leaves_after:
-                    async with asyncio.timeout(self._load.patience_seconds):
+                    async with asyncio.timeout(patience):
                         message = await self._network.next(connection)
                     parts += 1
                     more = message["type"] == "http.response.start" or message.get("more_body", False)
