@@ -9,7 +9,7 @@ import pytest
 
 from llm_watchdog.api.policy import EngineTarget, EngineType
 from llm_watchdog.api.reasons import REASONS, FaultClass, FindingReason, VerdictState
-from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
+from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Flaw
 from llm_watchdog.core.held import slots_held
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.observations import AnswerKind, StatusObservation, StatusReading
@@ -171,6 +171,30 @@ def test_a_partial_leak_is_reported_and_kills_late(name: str) -> None:
     finding = stage.finding(FAULT)
     assert finding is not None
     assert not finding.silent
+
+
+def turned_away(**fields: Any) -> Odd:
+    return Odd(
+        page=lambda now, reading: replace(reading, running=4.0) if now < 20 else page(**fields)(now, reading),
+        flaw=lambda now: Flaw.ERROR_IN_STREAM if now >= BEGIN else None,
+        flaw_outcome=CanaryOutcome.REJECTED,
+        flaw_status=429,
+        flaw_tokens=0,
+    )
+
+
+def test_a_full_server_without_clients_that_turns_us_away_is_reported_and_never_restarted() -> None:
+    """A34 in a server that has no queue: no canary can show that the gauge is live, but its own 429 does."""
+    stage = played(turned_away(running=4.0), BEGIN + 700)
+    reported = stage.when(FindingReason.RUNNING_WITHOUT_CLIENTS, incident=True)
+    assert reported is not None
+    assert 60 <= reported <= 90
+    assert stage.when(FindingReason.RUNNING_WITHOUT_CLIENTS, faulty=True) is None
+
+
+@pytest.mark.parametrize("engine", [turned_away(), turned_away(running=1.0), turned_away(running=2.0)])
+def test_429_of_a_server_that_is_not_full_says_nothing(engine: Odd) -> None:
+    assert FindingReason.RUNNING_WITHOUT_CLIENTS not in played(engine, BEGIN + 300).reasons()
 
 
 @pytest.mark.parametrize("name", FALSE_CASES)

@@ -7,7 +7,7 @@ cache of a lost transfer for 480 s (`VLLM_NIXL_ABORT_REQUEST_TIMEOUT`) in good h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
@@ -30,6 +30,9 @@ CERTAIN: Final = 2.0
 """Times the deadline: the work of a client that went away may still run on for a while."""
 FRESH_SECONDS: Final = 30.0
 """Of a metrics page."""
+TOO_MANY: Final = 429
+FULL_MIN: Final = 2
+"""A gauge that nobody pushes any more may show one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +91,30 @@ def _slots(window: Window, thresholds: DetectorsPolicy, slots: Held, now: float)
 def _running(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
     """Tokens that flow are another fault (`TokensForNobody`)."""
     spell = window.spells.of(Holds.NOBODY, Holds.RUNNING)
-    if spell is None or Holds.FOREIGN in window.spells.lasting or not _is_believed(window, spell, now):
+    if spell is None or Holds.FOREIGN in window.spells.lasting or not _is_fresh(window, spell, now):
+        return None
+    proven = refreshed(spell, window.canaries)
+    if not proven and not _turns_away(window, spell):
         return None
     seconds = window.seen_seconds(Span(spell.since, spell.until))
     message = f"up to {spell.most_running:g} requests count as running for {seconds:.0f} s; nobody waits for an answer"
     reason = FindingReason.RUNNING_WITHOUT_CLIENTS
-    return _partial(window, thresholds, _Leak(reason=reason, since=spell.since, seconds=seconds, message=message), now)
+    found = _partial(window, thresholds, _Leak(reason=reason, since=spell.since, seconds=seconds, message=message), now)
+    # 429 is no ground for a restart, whatever stands beside it.
+    return found if found is None or proven else replace(found, state=VerdictState.SUSPECT)
+
+
+def _turns_away(window: Window, spell: Spell) -> bool:
+    """It is full by its own word too: as many run as ever did, and the canaries since are answered with 429."""
+    since = [canary for canary in window.canaries if canary.started_at > spell.since]
+    full = spell.most_running >= max(window.spells.most_running, FULL_MIN)
+    return full and bool(since) and all(canary.http_status == TOO_MANY for canary in since)
 
 
 def _cache(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding | None:
     spell = window.spells.of(Holds.NOBODY, Holds.CACHE_HELD)
     page = next((page.reading for page in reversed(window.metrics) if page.reading is not None), None)
-    if spell is None or page is None or not _is_believed(window, spell, now):
+    if spell is None or page is None or not _is_fresh(window, spell, now) or not refreshed(spell, window.canaries):
         return None
     seconds = window.seen_seconds(Span(spell.since, spell.until))
     used, least = page.kv_usage or 0.0, window.spells.least_cache or 0.0
@@ -108,8 +123,8 @@ def _cache(window: Window, thresholds: DetectorsPolicy, now: float) -> Finding |
     return _partial(window, thresholds, _Leak(reason=reason, since=spell.since, seconds=seconds, message=message), now)
 
 
-def _is_believed(window: Window, spell: Spell, now: float) -> bool:
-    return spell.until >= window.horizon(now) - FRESH_SECONDS and refreshed(spell, window.canaries)
+def _is_fresh(window: Window, spell: Spell, now: float) -> bool:
+    return spell.until >= window.horizon(now) - FRESH_SECONDS
 
 
 def _full(
