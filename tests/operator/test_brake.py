@@ -8,7 +8,7 @@ import pytest
 
 from llmworker_operator.domain.grants import GrantDecision, decide_grants
 from llmworker_operator.domain.refusals import Refusal
-from tests.operator.making import NOW, asking, at, grant, incident, replica, step, worker
+from tests.operator.making import NOW, asking, at, grant, incident, replica, stamp, step, worker
 
 if TYPE_CHECKING:
     from llmworker_operator.domain.record import IncidentView
@@ -39,13 +39,13 @@ def refused(decision: GrantDecision) -> dict[str, Refusal]:
 
 def quarantined(pod: str, name: str = "", *, detected: float = -60, began: float = -40, **fields: Any) -> IncidentView:
     tried = [step(began, outcome="Failed")]
-    ended = {"phase": "Closed", "outcome": "Quarantined", "closedAt": at(-10).isoformat(), "steps": tried}
+    ended = {"phase": "Closed", "outcome": "Quarantined", "closedAt": stamp(-10), "steps": tried}
     return incident(pod, name, detected=detected, **{**ended, **fields})
 
 
 def recovered(pod: str, name: str = "", *, detected: float = -60, began: float = -40, **fields: Any) -> IncidentView:
     tried = [step(began, outcome="Succeeded")]
-    ended = {"phase": "Closed", "outcome": "Recovered", "closedAt": at(-10).isoformat(), "steps": tried}
+    ended = {"phase": "Closed", "outcome": "Recovered", "closedAt": stamp(-10), "steps": tried}
     return incident(pod, name, detected=detected, **{**ended, **fields})
 
 
@@ -253,10 +253,7 @@ def test_the_proof_of_an_earlier_time_is_none() -> None:
 
 def test_an_old_quarantine_is_another_story() -> None:
     """Both were released, and something else is wrong with them today."""
-    old = [
-        quarantined(name, name, detected=LONG_AGO, began=LONG_AGO, closedAt=at(LONG_AGO + 60).isoformat())
-        for name in "ab"
-    ]
+    old = [quarantined(name, name, detected=LONG_AGO, began=LONG_AGO, closedAt=stamp(LONG_AGO + 60)) for name in "ab"]
     today = [asking("a", "x", fault="EngineDead"), asking("b", "y", fault="WakeFailed")]
     assert granted(decide(*old, *today)) == ["a", "b"]
 
@@ -273,19 +270,25 @@ def test_more_cured_than_not() -> None:
 def test_the_restart_may_stand_in_another_incident_of_the_replica() -> None:
     """Of several open incidents of a replica only one climbs, and a quarantine ends them together."""
     led = quarantined("a", "lead", fault="EngineDead")
-    along = incident("a", detected=-60, phase="Closed", outcome="Quarantined", closedAt=at(-10).isoformat())
+    along = incident("a", detected=-60, phase="Closed", outcome="Quarantined", closedAt=stamp(-10))
     assert refused(decide(led, along, asking("b"))) == {"b": Refusal.COMMON_CAUSE}
     cured = recovered("a", "lead", fault="EngineDead")
-    along = incident("a", detected=-60, phase="Closed", outcome="SelfHealed")
+    along = incident("a", detected=-60, phase="Closed", outcome="SelfHealed", closedAt=stamp(-10))
     assert granted(decide(cured, along, asking("b"), asking("c"))) == ["b", "c"]
+
+
+def test_a_fault_that_was_over_before_a_restart_was_not_cured_by_it() -> None:
+    healed = incident("a", detected=-60, phase="Closed", outcome="SelfHealed", closedAt=stamp(-50))
+    other = recovered("a", "other", fault="EngineDead")
+    assert granted(decide(healed, other, asking("b"), asking("c"))) == ["b"]
 
 
 def test_a_restart_before_the_fault_was_no_trial_of_it() -> None:
     before = quarantined("a", "before", fault="EngineDead", began=-500)
-    along = incident("a", detected=-60, phase="Closed", outcome="Quarantined", closedAt=at(-10).isoformat())
+    along = incident("a", detected=-60, phase="Closed", outcome="Quarantined", closedAt=stamp(-10))
     assert granted(decide(before, along, asking("b"))) == ["b"]
     cured = recovered("a", "before", fault="EngineDead", began=-500)
-    along = incident("a", detected=-60, phase="Closed", outcome="SelfHealed")
+    along = incident("a", detected=-60, phase="Closed", outcome="SelfHealed", closedAt=stamp(-10))
     assert granted(decide(cured, along, asking("b"), asking("c"))) == ["b"]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from llmworker_operator.domain.grants import GrantDecision, decide_grants
 from llmworker_operator.domain.refusals import Refusal
+from llmworker_operator.domain.replica import read_replica
 from llmworker_operator.domain.rollout import Change, last_change
 from tests.operator.making import asking, at, incident, replica, stamp, step, worker
 
@@ -126,6 +127,14 @@ def test_a_common_cause_names_the_rollout_too() -> None:
 def test_pods_that_nobody_labelled_have_no_revision() -> None:
     bare = [replica(name, ready=False) for name in "abcdef"]
     assert not decide(failed("a"), asking("b", fault="EngineDead"), replicas=bare).brakes
+
+
+def test_the_revision_of_a_pod_is_read_from_what_its_controller_wrote() -> None:
+    metadata = {"name": "a", "uid": "u", "creationTimestamp": stamp(-60), "labels": {"pod-template-hash": "6d4cf56db6"}}
+    read = read_replica({"metadata": metadata})
+    assert (read.revision, read.created_at) == ("6d4cf56db6", at(-60))
+    bare = read_replica({"metadata": {"name": "a", "uid": "u"}})
+    assert (bare.revision, bare.created_at) == ("", None)
 
 
 def deployment(revision: str | None = "2", *, reason: str = "NewReplicaSetAvailable", **status: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from prometheus_client.registry import CollectorRegistry
 
 from llmworker_operator.adapters.metrics import Metrics
 from llmworker_operator.domain.facts import StallReason
+from llmworker_operator.domain.held import TOLD
+from llmworker_operator.domain.refusals import Refusal
 from llmworker_operator.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
@@ -38,3 +40,9 @@ def test_metrics() -> None:
 def test_reasons() -> None:
     told = set(re.findall(r"`(\w+)`", section("What stands in a worker's conditions")))
     assert {reason.value for reason in StallReason} <= told
+    assert {refusal.value for refusal in TOLD} <= told
+
+
+def test_why_a_request_waits() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", section("Who may take a step"), re.MULTILINE)
+    assert sorted(rows) == sorted(refusal.value for refusal in Refusal)

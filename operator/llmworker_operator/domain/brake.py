@@ -110,15 +110,17 @@ def _not_proven(cause: Cause, incidents: Sequence[IncidentView], overdue: dateti
 
 def _cured(cause: Cause, incidents: Sequence[IncidentView]) -> set[str]:
     """Replicas that a restart freed of it, for as long as it does not come back."""
-    had: dict[str, datetime] = {}
-    for i in incidents:
-        if i.name in cause.episode and i.pod_uid not in cause.afflicted:
-            had[i.pod_uid] = min(i.detected_at, had.get(i.pod_uid, i.detected_at))
-    return {
-        i.pod_uid
-        for i in incidents
-        if i.begun and i.outcome == Outcome.RECOVERED and i.pod_uid in had and _began(i) >= had[i.pod_uid]
-    }
+    had = [i for i in incidents if i.name in cause.episode and i.pod_uid not in cause.afflicted]
+    restarted = [i for i in incidents if i.begun and i.outcome == Outcome.RECOVERED]
+    return {i.pod_uid for i in restarted if any(_ended_with(fault, i) for fault in had)}
+
+
+def _ended_with(fault: IncidentView, restarted: IncidentView) -> bool:
+    """It stood when its replica was restarted, by itself or for another one, and not any more afterwards."""
+    if fault.name == restarted.name:
+        return True
+    ended = fault.closed_at or fault.detected_at
+    return fault.pod_uid == restarted.pod_uid and fault.detected_at <= _began(restarted) < ended
 
 
 def _what(cause: Cause) -> str:
