@@ -162,6 +162,7 @@ def test_a_proven_trial_lets_the_others_follow_within_the_budget() -> None:
             ),
             id="asks for more",
         ),
+        pytest.param(asking("a", detected=-60, steps=[step(-40, outcome="Failed")]), id="asks for another restart"),
         pytest.param(
             incident("a", detected=-9000, phase="Acting", steps=[step(-2131)]), id="nobody is there who ends it"
         ),
