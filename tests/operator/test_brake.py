@@ -141,6 +141,13 @@ def test_a_restart_of_another_fault_waits_for_the_trial_too() -> None:
     assert refused(decision) == {"d": Refusal.TRIAL_UNDER_WAY}
 
 
+def test_a_restart_that_nobody_ends_does_not_put_the_trial_off_for_ever() -> None:
+    """It is of another fault, so that it proves nothing either way; the budget counts it still."""
+    stuck = incident("d", phase="Acting", fault="EngineDead", detected=-3000, steps=[step(-2131)])
+    assert granted(decide(stuck, asking("a"), asking("b"))) == ["a"]
+    assert refused(decide(stuck, asking("a"), asking("b"), budget=1)) == dict.fromkeys("ab", Refusal.BUDGET_IN_USE)
+
+
 def test_a_proven_trial_lets_the_others_follow_within_the_budget() -> None:
     decision = decide(recovered("a"), asking("b", detected=-50), asking("c"), asking("d"), budget=2)
     assert granted(decision) == ["b", "c"]

@@ -60,13 +60,14 @@ def find_brakes(
 
 
 def _brake(cause: Cause, incidents: Sequence[IncidentView], patience: timedelta, now: datetime) -> Brake | None:
-    failed, cured = _not_proven(cause, incidents, now - patience), _cured(cause, incidents)
+    overdue = now - patience
+    failed, cured = _not_proven(cause, incidents, overdue), _cured(cause, incidents)
     if len({i.pod_uid for i in failed}) > len(cured):
         last = max(failed, key=_began)
         return Brake(cause=cause, trial=last, held=True, message=f"{_what(cause)}. {_refuted(last)}{_hint(cause)}")
     if cured:
         return None
-    running = [i for i in incidents if cause.covers(i) and under_way(i)]
+    running = [i for i in incidents if cause.covers(i) and under_way(i) and _began(i) > overdue]
     if not running:
         return Brake(cause=cause, message=f"{_what(cause)}. One is to be restarted as a trial.")
     trial = min(running, key=lambda i: (i.name not in cause.episode, _began(i)))
