@@ -78,6 +78,9 @@ class Looking(Protocol):
     def verdict(self, now: float) -> Verdict:
         """What it means."""
 
+    def heeded(self, now: float, ignored: frozenset[FaultClass]) -> Verdict:
+        """The same without what is found of these classes."""
+
     def confirm(self) -> None:
         """Send a canary now."""
 
@@ -150,6 +153,8 @@ class Loop:
         self.replica = replica
         self.last: Pass | None = None
         self.verdict: Verdict | None = None
+        """With all that was found, for people."""
+        self._heeded: Verdict | None = None
         self.passed_at = clock.monotonic()
         """Of the last pass: how the loop's own progress is told."""
         self.lag_seconds = 0.0
@@ -208,7 +213,10 @@ class Loop:
         view, policy = self._recorder.view(), self._policy.policy
         refused_at = self._watcher.window.refused_at
         self._watcher.note_exit(view.last_exit)
-        self.verdict = self._watcher.verdict(monotonic)
+        self.verdict = self._heeded = self._watcher.verdict(monotonic)
+        modes = view.modes or self.replica.modes or modes_of(policy)
+        if any(finding.fault in modes.ignored for finding in self.verdict.findings):
+            self._heeded = self._watcher.heeded(monotonic, modes.ignored)
         ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
         flushed = _flush_of(self.replica)
         powered = self.replica.power.order
@@ -218,10 +226,10 @@ class Loop:
             monotonic=monotonic,
             process_started_at=self._clock.started_at,
             identity=self._identity,
-            verdict=self.verdict,
+            verdict=self._heeded,
             policy=policy.watchdog,
             task=policy.engine.task,
-            modes=view.modes or self.replica.modes or modes_of(policy),
+            modes=modes,
             engine=self.engine,
             refused_at=None if refused_at is None else now + timedelta(seconds=refused_at - monotonic),
             traffic=Traffic(in_flight=self._watcher.in_flight(monotonic), moving=self._watcher.moving(monotonic)),
@@ -308,8 +316,8 @@ class Loop:
     @property
     def condemned(self) -> bool:
         """A silent fault stands: nobody loses anything by the engine's end."""
-        return self.verdict is not None and any(
-            finding.silent and finding.incident for finding in self.verdict.findings
+        return self._heeded is not None and any(
+            finding.silent and finding.incident for finding in self._heeded.findings
         )
 
 
@@ -325,9 +333,13 @@ def _stages(replica: Replica) -> list[Stage]:
 
 def modes_of(policy: Policy) -> Modes:
     """What the policy document says; the worker itself, once it is read, says it sooner."""
-    detectors = policy.watchdog.detectors
+    detectors, paused = policy.watchdog.detectors, policy.watchdog.paused
     said = {fault.value: detectors.mode_of(fault) for fault in FaultClass}
-    return Modes(mode=policy.watchdog.mode, overrides={fault: mode for fault, mode in said.items() if mode is not None})
+    return Modes(
+        mode=policy.watchdog.mode,
+        overrides={fault: mode for fault, mode in said.items() if mode is not None},
+        paused="" if paused is None else paused.reason,
+    )
 
 
 def newest_time(replica: Replica) -> datetime | None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from llm_watchdog.api.reasons import RotationReason, VerdictState
+from llm_watchdog.api.reasons import FaultClass, RotationReason, VerdictState
 from llm_watchdog.probes.tally import FIRST_TOKEN_BUCKETS
 
 if TYPE_CHECKING:
@@ -49,6 +49,19 @@ class WatchdogCollector(Collector):
             stands = self._loop.verdict is not None and self._loop.verdict.state is state
             verdict.add_metric([state.value], float(stands))
         yield verdict
+        findings = GaugeMetricFamily(
+            f"{PREFIX}_findings", "1 while a fault of this class is found, whatever its mode.", labels=["fault"]
+        )
+        found = {finding.fault for finding in self._loop.verdict.findings} if self._loop.verdict else frozenset()
+        for fault in FaultClass:
+            findings.add_metric([fault.value], float(fault in found))
+        yield findings
+        modes = self._loop.replica.modes
+        yield GaugeMetricFamily(
+            f"{PREFIX}_paused",
+            "1 while spec.watchdog.paused holds every step back.",
+            value=float(modes is not None and bool(modes.paused)),
+        )
         rotation = self._loop.last.rotation if self._loop.last else None
         yield GaugeMetricFamily(
             f"{PREFIX}_in_rotation",

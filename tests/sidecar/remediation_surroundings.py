@@ -29,10 +29,15 @@ class Surroundings(RuleBasedStateMachine):
         self.api_down_at: float | None = None
         self.gate: Gate | None = None
         self.mode = Mode.ENFORCE
+        self.paused = ""
 
     @rule(mode=st.sampled_from(list(Mode)))
     def mode_changes(self, mode: Mode) -> None:
         self.mode = mode
+
+    @rule(paused=st.sampled_from(["", "", "a new driver", "a drill"]))
+    def all_is_paused_or_goes_on(self, paused: str) -> None:
+        self.paused = paused
 
     @rule()
     def api_goes_or_comes(self) -> None:

@@ -15,7 +15,7 @@ from llm_watchdog import loop as loop_module
 from llm_watchdog import orders
 from llm_watchdog.actions.restart import InPlaceRestart
 from llm_watchdog.api import names
-from llm_watchdog.api.reasons import Phase, RestartMethod, UnknownReason, VerdictState
+from llm_watchdog.api.reasons import FaultClass, Phase, RestartMethod, UnknownReason, VerdictState
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import Stage
@@ -92,6 +92,12 @@ class Watcher:
             state = VerdictState.FAULTY if now - hung_at > 0.1 else VerdictState.SUSPECT
             found = finding(since=hung_at, state=state)
             return Verdict(state=state, at=now, message="", findings=(found,))
+        return Verdict(
+            state=VerdictState.HEALTHY, at=now, message="", last_healthy_at=now, last_canary_passed_at=now - 0.001
+        )
+
+    def heeded(self, now: float, ignored: frozenset[FaultClass]) -> Verdict:
+        assert FaultClass.STALLED_STREAM in ignored
         return Verdict(
             state=VerdictState.HEALTHY, at=now, message="", last_healthy_at=now, last_canary_passed_at=now - 0.001
         )
@@ -233,6 +239,31 @@ async def recover(pod: Pod) -> None:
         for party in parties:
             party.cancel()
         await asyncio.gather(*parties, return_exceptions=True)
+
+
+async def test_what_is_found_of_a_class_that_is_off_is_told_and_nothing_follows(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, RestartMethod.ALL_CONTAINERS, None)
+    off = {"detectors": {"stalledStream": {"mode": "Off"}}}
+    (tmp_path / "policy.json").write_text(json.dumps({"engine": {"type": "vllm"}, "watchdog": off}))
+    pod.api.put("llmworkers", {"metadata": {"name": WHO.worker}, "spec": {"watchdog": off}})
+    pod.engine.hung_at = Clock.monotonic()
+    living = asyncio.create_task(pod.live())
+    try:
+        async with asyncio.timeout(8):
+            while pod.loop is None or pod.loop.replica.modes is None or not pod.loop.replica.cleared:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            while pod.loop.verdict is None or pod.loop.verdict.state is not VerdictState.FAULTY:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert pod.loop.verdict.findings
+        assert not pod.loop.condemned
+        assert pod.loop.replica.modes.ignored == {FaultClass.STALLED_STREAM}
+        assert pod.loop.last is not None
+        assert pod.loop.last.rotation.in_rotation
+        assert pod.loop.replica.cases == []
+    finally:
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+    assert pod.api.objects["llmincidents"] == {}
 
 
 async def test_a_watchdog_that_crashes_again_and_again_changes_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_watchdog.api.reasons import GrantableStep, Mode, Phase, RotationReason, StepOutcome
+from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, RotationReason, StepOutcome
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.case import Case, Stage
 from llm_watchdog.core.precaution import Precaution
@@ -207,10 +207,34 @@ async def test_modes_come_from_the_worker_at_once() -> None:
             await until(lambda: (modes := recorder.view().modes) is not None and modes.mode is mode)  # noqa: B023
 
 
+async def test_a_pause_comes_from_the_worker_at_once_and_goes() -> None:
+    api = FakeApi()
+    async with recording(api) as recorder:
+        for paused in ({"paused": {"reason": "a new driver"}}, {}):
+            api.put("llmworkers", {"metadata": {"name": "qwen"}, "spec": {"watchdog": paused}})
+            reason = "a new driver" if paused else ""
+            await until(lambda: (modes := recorder.view().modes) is not None and modes.paused == reason)  # noqa: B023
+
+
+@pytest.mark.parametrize(
+    ("paused", "reason"),
+    [
+        (None, ""),
+        ({"reason": "a new driver"}, "a new driver"),
+        ({"reason": "x" * 300}, "x" * 253),
+        ({}, "no reason given"),
+        ({"reason": ""}, "no reason given"),
+    ],
+)
+def test_a_pause_of_a_worker(paused: object, reason: str) -> None:
+    assert modes_of({"spec": {"watchdog": {"paused": paused}}}).paused == reason
+
+
 def test_modes_of_a_worker() -> None:
     worker = {"spec": {"watchdog": {"detectors": {"stalledStream": {"mode": "Observe"}}}}}
     assert modes_of(worker).overrides == {"StalledStream": Mode.OBSERVE}
     assert modes_of({"spec": {}}).mode is Mode.ENFORCE
+    assert modes_of({"spec": {"watchdog": {"mode": "Off"}}}).ignored == frozenset(FaultClass)
     with pytest.raises(ValueError, match="Sometimes"):
         modes_of({"spec": {"watchdog": {"mode": "Sometimes"}}})
 

@@ -20,6 +20,7 @@ from llm_watchdog.api.reasons import (
     Mode,
     Phase,
     RestartMethod,
+    RotationReason,
     Rung,
     StepOutcome,
     UnknownReason,
@@ -34,6 +35,13 @@ from tests.sidecar.remediation_surroundings import Surroundings
 from tests.sidecar.situations import START, finding
 
 CRASHES = st.sampled_from(["no", "no", "no", "before the journal", "after the journal", "after acting"])
+
+
+def unheeded(verdict: Verdict) -> Verdict:
+    """What the verdict says of an engine that may do what it wants: at best that it lives."""
+    if not verdict.findings:
+        return verdict
+    return replace(verdict, state=VerdictState.UNKNOWN, unknown=UnknownReason.PROBE_FAILED, findings=())
 
 
 class Watchdog(Surroundings):
@@ -74,7 +82,7 @@ class Watchdog(Surroundings):
             "engine": EngineMark(container_id=container, listener=self.engine if self.listening else 0),
             "api_unreachable_since": down,
             "gate": self.gate,
-            "modes": Modes(mode=self.mode),
+            "modes": Modes(mode=self.mode, paused=self.paused),
             "journal_durable": self.durable,
             "order": None if order is None else self.answer(order),
             "abortable": self.abortable,
@@ -86,7 +94,8 @@ class Watchdog(Surroundings):
         self.world.views = dict(self.seen)
         self.world.facts = facts
         self.world.replica = self.memory
-        return self.world.situation()
+        seen = self.world.situation()
+        return replace(seen, verdict=unheeded(seen.verdict)) if self.mode is Mode.OFF else seen
 
     def answer(self, order: Order) -> OrderAnswer:
         if order in self.honoured:
@@ -110,6 +119,8 @@ class Watchdog(Surroundings):
         self.world.at += seconds
         situation = self.situation()
         decided = decide(self.memory, situation)
+        if self.mode is Mode.OFF:
+            self.check_off(decided)
         if crash == "before the journal":
             self.die()
             return
@@ -126,16 +137,27 @@ class Watchdog(Surroundings):
         if crash == "after acting":
             self.die()
 
+    def check_off(self, decided: Pass) -> None:
+        """Nothing is opened, nothing is ordered, and what stays open is being proven."""
+        assert not decided.orders_anything
+        assert {case.name for case in decided.replica.open_cases} <= {case.name for case in self.memory.open_cases}
+        for case in decided.replica.open_cases:
+            assert case.stage in (Stage.ORDERED, Stage.VERIFYING) or case.flush or case.abort
+        kept_out = (RotationReason.QUARANTINED, RotationReason.DRAINING)
+        assert decided.rotation.in_rotation or decided.rotation.reason in kept_out
+
     def act(self, decided: Pass, situation: Situation) -> None:
         if decided.abort is not None:
             assert self.journal == self.memory, "recorded before it begins"
             assert self.mode is Mode.ENFORCE
+            assert not self.paused
             assert decided.abort.id not in self.abort_answers, "given once while this process lives"
             self.abort_answers = {decided.abort.id: OrderState.PENDING}
         if decided.flush is not None:
             self.check_flush(decided.flush, situation)
             for case in self.memory.cases:
                 if case.flush == decided.flush:
+                    assert not self.paused
                     self.check_attempts(case, Rung.FLUSH_CACHE)
                     self.flushed.add((case.name, len(case.status.steps)))
             self.flush_answers = {decided.flush.id: OrderState.PENDING}
@@ -164,6 +186,7 @@ class Watchdog(Surroundings):
         assert self.journal == self.memory, "recorded before it begins"
         assert situation.faulty(case.fault), "unknown never kills"
         assert self.mode is Mode.ENFORCE
+        assert not self.paused
         assert order.id not in [earlier.id for earlier in self.honoured]
         silent = (found := situation.finding(case.fault)) is not None and found.silent
         if case.ungranted:
@@ -358,6 +381,11 @@ class Watchdog(Surroundings):
                 step for step in aborts if not (step.proof or "").startswith(("not carried out", "mode is Observe"))
             ]
             assert len(made) <= 1
+
+    @invariant()
+    def a_pause_is_told_where_it_holds_something_up(self) -> None:
+        for case in self.memory.open_cases:
+            assert case.status.message.count("paused:") == int(bool(case.pause_note))
 
     @invariant()
     def a_restart_follows_only_on_a_judged_one(self) -> None:

@@ -185,11 +185,23 @@ class RemediationPolicy:
     ladders: LaddersPolicy = field(default_factory=LaddersPolicy)
 
 
+PAUSE_REASON_MAX: Final = 253
+"""It stands in the message of every open incident."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PausedPolicy:
+    """Nothing is begun, what has begun is proven and closed. Silent replicas still leave rotation and come back."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchdogPolicy:
     """`spec.watchdog`. `LLMWorker` manifests may leave out everything in it."""
 
     mode: Mode = Mode.ENFORCE
+    paused: PausedPolicy | None = None
     canary: CanaryPolicy = field(default_factory=CanaryPolicy)
     checks: ChecksPolicy = field(default_factory=ChecksPolicy)
     detectors: DetectorsPolicy = field(default_factory=DetectorsPolicy)

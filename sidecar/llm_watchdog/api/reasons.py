@@ -11,6 +11,8 @@ class Mode(StrEnum):
 
     ENFORCE = "Enforce"
     OBSERVE = "Observe"
+    OFF = "Off"
+    """The finding is told in `/status` and on `/metrics`, and nothing follows from it: no incident, no action."""
 
 
 class FaultClass(StrEnum):

@@ -104,7 +104,8 @@ def _scalar(kind: Any, value: object) -> Any:
     if issubclass(kind, Enum):
         members = [member.value for member in kind]
         if value not in members:
-            raise ValueError(f"{_shown(value)} is none of {', '.join(members)}")
+            hint = '; write "Off" in quotes: without them YAML reads it as false' if value is False else ""
+            raise ValueError(f"{_shown(value)} is none of {', '.join(members)}{hint if 'Off' in members else ''}")
         return kind(value)
     if type(value) is not kind:
         raise ValueError(f"{_shown(value)} is not {_WORDS[kind]}")

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.document import camel
-from llm_watchdog.api.policy import ATTEMPTS_MAX
+from llm_watchdog.api.policy import ATTEMPTS_MAX, PAUSE_REASON_MAX
 from llm_watchdog.api.reasons import Rung
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def broken_rules(policy: WatchdogPolicy) -> list[str]:
     """One sentence for each, with the field's path."""
     remediation = policy.remediation
     return [
+        *_paused(policy),
         *_canary(policy),
         *_deadlines(policy.detectors),
         *_timeouts(remediation),
@@ -40,6 +41,12 @@ def broken_rules(policy: WatchdogPolicy) -> list[str]:
         *_fleet(remediation),
         *_ladders(remediation.ladders),
     ]
+
+
+def _paused(policy: WatchdogPolicy) -> Iterator[str]:
+    reason = "x" if policy.paused is None else policy.paused.reason
+    if not reason.strip() or len(reason) > PAUSE_REASON_MAX:
+        yield f"paused.reason: say in 1 to {PAUSE_REASON_MAX} characters why nothing is to be done"
 
 
 def _canary(policy: WatchdogPolicy) -> Iterator[str]:

@@ -86,6 +86,8 @@ class Case:
     """The replica is out of rotation because of this case."""
     present: bool = True
     """The finding stood at the last look; a return is counted as an occurrence."""
+    pause_note: str = ""
+    """What the record's message says of a pause."""
     engine: EngineMark | None = None
     """The engine that a restart is meant for."""
     order: Order | None = None

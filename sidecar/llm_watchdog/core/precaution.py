@@ -42,7 +42,8 @@ def take_precaution(replica: Replica, situation: Situation) -> tuple[Replica, Fl
     precaution = replica.precaution
     if situation.verdict.unknown is UnknownReason.ASLEEP:
         return replace(replica, precaution=None), None
-    if precaution is None and replica.waking and situation.can_flush:
+    ignored = situation.modes.of(FaultClass.DEGRADED_OUTPUT) is Mode.OFF
+    if precaution is None and replica.waking and situation.can_flush and not ignored:
         return _begin(replica, situation), None
     if precaution is None or not precaution.pending:
         return replica, None

@@ -66,6 +66,35 @@ def note_departure(case: Case, situation: Situation) -> Case:
     return case.with_status(out_of_rotation_at=gate.since)
 
 
+def note_pause(case: Case, situation: Situation) -> Case:
+    """The message says that everything waits, and why, for as long as it does."""
+    message, reason = case.status.message, situation.modes.paused
+    if case.closed:
+        return case
+    note = f"paused: {reason}." if reason and situation.modes.of(case.fault) is Mode.ENFORCE else ""
+    if note == case.pause_note and note in message:
+        return case
+    if case.pause_note:
+        message = message.replace(case.pause_note, "").rstrip()
+    without = replace(case, pause_note=note).with_status(message=message)
+    return without.with_status(message=and_then(without, note)) if note else without
+
+
+def switch_off(case: Case, situation: Situation) -> Case:
+    """The mode is `Off`: what has not begun never will; what has begun is proven first."""
+    if case.closed or situation.modes.of(case.fault) is not Mode.OFF or _begun(case):
+        return case
+    if case.status.steps and case.status.steps[-1].outcome is None:
+        case = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Off now", situation.now)
+    return close(case, Outcome.OBSERVED, situation, "The mode is Off now: nothing more is done or recorded.")
+
+
+def _begun(case: Case) -> bool:
+    """An order is out, or what it did is not proven yet."""
+    unproven = case.stage is Stage.VERIFYING and case.status.steps[-1].outcome is None
+    return unproven or case.stage is Stage.ORDERED or case.flush is not None or case.abort is not None
+
+
 def healed_since(case: Case, since: datetime, situation: Situation) -> datetime | None:
     """A proof of health that began later; never while a finding of this class stands."""
     if situation.finding(case.fault) is not None:
@@ -85,6 +114,8 @@ def watch(case: Case, situation: Situation) -> Decision:
 
 
 def _begin(case: Case, situation: Situation) -> Case:
+    if situation.modes.held(case.fault):
+        return case
     if case.incident.spec.mode is Mode.OBSERVE:
         message = "The mode is Enforce now: a new incident goes on from here."
         return close(case, Outcome.OBSERVED, situation, message)
@@ -215,13 +246,17 @@ def _not_cured(case: Case, situation: Situation) -> Case:
     judged = case.judge_step(StepOutcome.FAILED, why, situation.now)
     if case.attempt >= allowed:
         return _next_rung(judged, situation)
-    return begin_rung(replace(judged, attempt=case.attempt + 1, order=None), situation)
+    return _go_on(replace(judged, attempt=case.attempt + 1, order=None), situation)
 
 
 def _next_rung(case: Case, situation: Situation) -> Case:
     if case.status.steps[-1].step is Rung.ABORT_REQUEST:
         return watch_again(case.climbed())  # which may not have left rotation, nor have the evidence for more
-    return begin_rung(case.climbed(), situation)
+    return _go_on(case.climbed(), situation)
+
+
+def _go_on(case: Case, situation: Situation) -> Case:
+    return watch_again(case) if situation.modes.held(case.fault) else begin_rung(case, situation)
 
 
 def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:

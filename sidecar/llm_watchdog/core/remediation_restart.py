@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.reasons import GrantableStep, Mode, Outcome, Phase, RestartMethod, Rung, StepOutcome
+from llm_watchdog.api.reasons import GrantableStep, Outcome, Phase, RestartMethod, Rung, StepOutcome
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage, engine_is_new
 from llm_watchdog.core.remediation import (
     Decision,
@@ -103,9 +103,9 @@ def called_off(case: Case, situation: Situation) -> Case | None:
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
         undone = case.judge_step(StepOutcome.FAILED, "not carried out: a canary passed before it began", situation.now)
         return close_untouched(undone, situation)
-    if situation.modes.of(case.fault) is Mode.OBSERVE:
-        undone = case.judge_step(StepOutcome.FAILED, "not carried out: the mode is Observe now", situation.now)
-        return watch_again(undone)
+    held = situation.modes.held(case.fault)
+    if held:
+        return watch_again(case.judge_step(StepOutcome.FAILED, f"not carried out: {held}", situation.now))
     return None
 
 
@@ -211,7 +211,7 @@ def _is_gone(situation: Situation, *, jitter: bool = False) -> bool:
 def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
         return close_untouched(case, situation)
-    if situation.modes.of(case.fault) is Mode.OBSERVE:
+    if situation.modes.held(case.fault):
         return watch_again(case)
     if case.status.requested_step is GrantableStep.RESTART and situation.restart_method is RestartMethod.UNAVAILABLE:
         return begin_rung(case, situation)

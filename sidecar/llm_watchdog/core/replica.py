@@ -25,6 +25,8 @@ from llm_watchdog.core.remediation import (
     look,
     more_evidence,
     note_departure,
+    note_pause,
+    switch_off,
     verify,
     watch,
     watch_again,
@@ -169,6 +171,7 @@ def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], De
             looked = watch(looked, situation).case
         elif not case.closed and looked.stage is Stage.AWAITING:
             looked = watch_again(looked)
+        looked = note_pause(switch_off(looked, situation), situation)
         ordered = case is lead and todo is not None and todo.restart is not None
         if ordered and (finding := situation.finding(case.fault)) is not None:
             looked = more_evidence(looked, finding, situation)

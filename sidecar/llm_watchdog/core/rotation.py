@@ -86,8 +86,9 @@ def rotation(replica: Replica, situation: Situation) -> Rotation:
     ordered = _out_by_order(replica, situation)
     if ordered is not None:
         return ordered
-    if situation.modes.mode is Mode.OBSERVE:
-        return _in("mode Observe: stays in rotation whatever is found")
+    if situation.modes.mode is not Mode.ENFORCE:
+        only_by_class = _in(f"mode {situation.modes.mode}: stays in rotation whatever is found")
+        return _out_by_fault(replica, situation) or only_by_class
     return _out_by_evidence(replica, situation) or _in("its canary passed")
 
 
@@ -124,14 +125,24 @@ def _out_by_order(replica: Replica, situation: Situation) -> Rotation | None:
     return None
 
 
-def _out_by_evidence(replica: Replica, situation: Situation) -> Rotation | None:
-    leaving = next((case for case in replica.open_cases if case.left), None)
+def _out_by_fault(replica: Replica, situation: Situation) -> Rotation | None:
+    """What has consequences for rotation: classes whose mode is `Enforce`, and no others."""
+    modes = situation.modes
+    leaving = next((case for case in replica.open_cases if case.left and modes.of(case.fault) is Mode.ENFORCE), None)
     if leaving is not None:
         return _out(RotationReason.FAULTY, f"{leaving.fault}: {leaving.status.reason}")
+    doubted = replica.doubted
+    if doubted is None or modes.of(doubted) is not Mode.ENFORCE or situation.verdict.unknown is UnknownReason.ASLEEP:
+        return None
+    return _out(RotationReason.FAULTY, f"suspected of {doubted}: {situation.verdict.message}")
+
+
+def _out_by_evidence(replica: Replica, situation: Situation) -> Rotation | None:
+    faulty = _out_by_fault(replica, situation)
+    if faulty is not None:
+        return faulty
     if situation.verdict.unknown is UnknownReason.ASLEEP:
         return _out(RotationReason.ASLEEP, situation.verdict.message)
-    if replica.doubted is not None:
-        return _out(RotationReason.FAULTY, f"suspected of {replica.doubted}: {situation.verdict.message}")
     if not replica.cleared:
         why = situation.unchecked or situation.verdict.message or "none has been sent yet"
         if replica.waking:

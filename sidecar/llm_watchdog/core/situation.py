@@ -80,15 +80,29 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modes:
-    """`Enforce` or `Observe`, per fault class where the worker overrides it."""
+    """What may be done about a fault, per class where the worker overrides it, and whether all of it is paused."""
 
     mode: Mode = Mode.ENFORCE
     overrides: dict[str, Mode] = field(default_factory=dict)
     """Keyed by fault class; a string in the type, as JSON has no other keys."""
+    paused: str = ""
+    """Why nothing may be begun; empty: it may."""
 
     def of(self, fault: FaultClass) -> Mode:
         """The one that counts."""
         return self.overrides.get(fault, self.mode)
+
+    @property
+    def ignored(self) -> frozenset[FaultClass]:
+        """Classes from whose findings nothing follows."""
+        return frozenset(fault for fault in FaultClass if self.of(fault) is Mode.OFF)
+
+    def held(self, fault: FaultClass) -> str:
+        """Why no step may begin; empty: it may."""
+        mode = self.of(fault)
+        if mode is not Mode.ENFORCE:
+            return f"the mode is {mode} now"
+        return f"paused: {self.paused}" if self.paused else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +131,7 @@ class Situation:
     process_started_at: datetime
     identity: Identity
     verdict: Verdict
+    """Without what is found of classes whose mode is `Off`."""
     policy: WatchdogPolicy
     task: EngineTask = EngineTask.GENERATE
     modes: Modes = field(default_factory=Modes)

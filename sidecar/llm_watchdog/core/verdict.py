@@ -25,10 +25,17 @@ _TURNED_AWAY: Final = frozenset({CanaryOutcome.REJECTED, CanaryOutcome.SERVER_ER
 """Without a finding, a 5xx to the canary is a full queue or a pause."""
 
 
-def judge(window: Window, target: EngineTarget, policy: WatchdogPolicy, now: float) -> Verdict:
-    """Combine the findings of all detectors."""
+def judge(
+    window: Window,
+    target: EngineTarget,
+    policy: WatchdogPolicy,
+    now: float,
+    ignored: frozenset[FaultClass] = frozenset(),
+) -> Verdict:
+    """Combine the findings of all detectors, but for those of the fault classes that are to be ignored."""
     unknown = _nothing_to_say(window, target, policy)
-    found = _findings(window, target, policy, now, unknown=None if unknown is None else unknown[0])
+    seen = _findings(window, target, policy, now, unknown=None if unknown is None else unknown[0])
+    found = _one_each(_one_cause(tuple(finding for finding in seen if finding.fault not in ignored)))
     for state in (VerdictState.FAULTY, VerdictState.SUSPECT):
         worst = next((finding for finding in found if finding.state is state), None)
         if worst is not None:
@@ -54,7 +61,7 @@ def _findings(
     elif unknown is UnknownReason.STARTING:
         limit = policy.remediation.startup_timeout
         found = (wake_failed(window, target, thresholds, now), start_timed_out(window, limit, now))
-    return _one_each(_one_cause(tuple(finding for finding in found if finding is not None)))
+    return tuple(finding for finding in found if finding is not None)
 
 
 def _one_each(found: tuple[Finding, ...]) -> tuple[Finding, ...]:

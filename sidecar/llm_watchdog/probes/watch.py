@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llm_watchdog.api.policy import Policy
+    from llm_watchdog.api.reasons import FaultClass
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.probes.free_looks import Look
 
@@ -158,6 +159,10 @@ class Watcher:
         verdict = judge(self.window, self.policy.engine, self.policy.watchdog, now)
         self.window = learn(self.window, verdict)
         return verdict
+
+    def heeded(self, now: float, ignored: frozenset[FaultClass]) -> Verdict:
+        """The same without what is found of these classes. Nothing is learned from it."""
+        return judge(self.window, self.policy.engine, self.policy.watchdog, now, ignored)
 
     def use(self, policy: Policy) -> None:
         """From now on. The engine's type and port are those of the pod and do not change under it."""

@@ -1,4 +1,4 @@
-"""The own LLMWorker: its modes and its power, read as soon as they change."""
+"""The own LLMWorker: its modes, its pause and its power, read as soon as they change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api import names
+from llm_watchdog.api.policy import PAUSE_REASON_MAX
 from llm_watchdog.api.reasons import FaultClass, Mode
 from llm_watchdog.core.situation import Modes, PowerWish
 from llm_watchdog.recorder.kube import Backoff, Kube, KubeError, UnreachableError
@@ -56,12 +57,15 @@ class WorkerWatch:
 
 
 def modes_of(worker: dict[str, Any]) -> Modes:
-    """`spec.watchdog.mode` and what each detector says otherwise. Raises ValueError."""
+    """`spec.watchdog.mode`, what each detector says otherwise, and `paused`. Raises ValueError and AttributeError."""
     watchdog = worker.get("spec", {}).get("watchdog") or {}
     detectors = watchdog.get("detectors") or {}
     said = {fault: (detectors.get(f"{fault[0].lower()}{fault[1:]}") or {}).get("mode") for fault in FaultClass}
     overrides = {fault.value: Mode(mode) for fault, mode in said.items() if mode}
-    return Modes(mode=Mode(watchdog.get("mode") or Mode.ENFORCE), overrides=overrides)
+    paused = watchdog.get("paused")
+    # The schema wants a reason; a pause without one is a pause all the same.
+    reason = "" if paused is None else str(paused.get("reason") or "no reason given")[:PAUSE_REASON_MAX]
+    return Modes(mode=Mode(watchdog.get("mode") or Mode.ENFORCE), overrides=overrides, paused=reason)
 
 
 def power_of(worker: dict[str, Any]) -> PowerWish:

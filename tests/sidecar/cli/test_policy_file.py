@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_watchdog.api.document import encode
-from llm_watchdog.api.policy import WatchdogPolicy
+from llm_watchdog.api.policy import PausedPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import Mode, Rung
 from llm_watchdog.api.thresholds import Switch
 from llm_watchdog.cli.policy_file import PolicyError, read_policy
 
 FULL = """
 mode: Observe
+paused: {reason: maintenance}
 canary: {interval: 1m30s, maxTokens: 8}
 checks: {cache: Disabled, slots: Enabled, tokensPerDay: 5}
 detectors:
@@ -32,6 +33,7 @@ remediation:
 def test_everything_may_be_said_and_left_out() -> None:
     said = read_policy(FULL).watchdog
     assert said.canary.interval == 90
+    assert said.paused == PausedPolicy(reason="maintenance")
     assert (said.checks.cache, said.checks.slots) == (Switch.OFF, Switch.ON)
     assert said.detectors.stalled_stream.mode is Mode.ENFORCE
     assert not said.detectors.stalled_stream.learn
@@ -61,7 +63,7 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
 @pytest.mark.parametrize(
     ("text", "errors"),
     [
-        ("canari: {}", ["canari: unknown field, there is mode, canary, "]),
+        ("canari: {}", ["canari: unknown field, there is mode, paused, canary, "]),
         ("canary: {interval: 3, foo: 1}", ["canary.foo: unknown field", "canary.interval: '3' is no duration"]),
         ("canary: [1]", ["canary: [1] is no mapping"]),
         ("[1]", ["the document: [1] is no mapping"]),
@@ -70,7 +72,11 @@ def test_what_the_operator_writes_can_be_read_back() -> None:
         ("canary: {timeout: 0s}", ["canary.timeout: must be longer than 0s"]),
         ("detectors: {stalledStream: {learn: 1}}", ["detectors.stalledStream.learn: 1 is not true or false"]),
         ("checks: {cache: true}", ["checks.cache: True is none of Auto, Enabled, Disabled"]),
-        ("detectors: {crossTalk: {mode: Off}}", ["detectors.crossTalk.mode: False is none of Enforce, Observe"]),
+        ("mode: Off", ['mode: False is none of Enforce, Observe, Off; write "Off" in quotes']),
+        ("detectors: {crossTalk: {mode: Of}}", ["detectors.crossTalk.mode: 'Of' is none of Enforce, Observe, Off"]),
+        ("paused: {}", ["paused.reason: is missing"]),
+        ("paused: {reason: ' '}", ["paused.reason: say in 1 to 253 characters why nothing is to be done"]),
+        (f"paused: {{reason: {'x' * 254}}}", ["paused.reason: say in 1 to 253 characters"]),
         ("remediation: {budget: {maxPerHour: -1}}", ["remediation.budget.maxPerHour: -1 is below 0"]),
         ("remediation: {budget: {maxPerReplica: 0}}", ["remediation.budget.maxPerReplica: 0 is below 1"]),
         ("remediation: {brake: {share: 0%}}", ["remediation.brake.share: 0% would be every fault"]),
