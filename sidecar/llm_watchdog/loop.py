@@ -231,6 +231,7 @@ class Loop:
             task=policy.engine.task,
             modes=modes,
             engine=self.engine,
+            container=view.container,
             refused_at=None if refused_at is None else now + timedelta(seconds=refused_at - monotonic),
             traffic=Traffic(in_flight=self._watcher.in_flight(monotonic), moving=self._watcher.moving(monotonic)),
             views=view.incidents,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from llm_watchdog.api.incident import (
 from llm_watchdog.api.policy import EngineTarget, EngineType, LaddersPolicy, Policy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, FindingReason, GrantableStep, Mode, Rung, StepOutcome
 from llm_watchdog.api.seconds import Seconds
+from llm_watchdog.core.container import ContainerEnd, EngineContainer
 from llm_watchdog.recorder import documents
 from tests.sidecar.situations import START
 
@@ -86,6 +88,23 @@ def test_a_bad_document_is_refused_with_the_path_of_its_field() -> None:
     document = {"engine": {"type": "vllm"}, "watchdog": {"canary": {"maxTokens": "many"}}}
     with pytest.raises(DocumentError, match=r"watchdog\.canary\.max_?[tT]okens"):
         decode(Policy, document)
+
+
+def test_what_the_kubelet_says_of_the_engine() -> None:
+    ended = {"containerID": "containerd://b", "reason": "Error", "exitCode": 1, "finishedAt": "2026-11-21T03:00:07Z"}
+    engine: dict[str, Any] = {
+        "name": "engine",
+        "containerID": "containerd://b",
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+        "lastState": {"terminated": ended},
+    }
+    seen = documents.pod_view({"status": {"containerStatuses": [engine]}}, START).container
+    end = ContainerEnd(container_id="containerd://b", reason="Error", exit_code=1, at=START + timedelta(seconds=7))
+    assert seen == EngineContainer(waiting="CrashLoopBackOff", ended=end)
+    engine["state"] = {"terminated": {**ended, "reason": "OOMKilled"}}
+    seen = documents.pod_view({"status": {"containerStatuses": [engine]}}, START).container
+    assert seen == EngineContainer(ended=replace(end, reason="OOMKilled"))
+    assert documents.pod_view({"status": {}}, START).container == EngineContainer()
 
 
 @pytest.mark.parametrize(

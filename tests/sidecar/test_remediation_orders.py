@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from llm_watchdog.api.reasons import (
     UnknownReason,
 )
 from llm_watchdog.core.case import EngineMark, Stage
+from llm_watchdog.core.container import CRASH_LOOP, ContainerEnd, EngineContainer
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState
 from tests.sidecar.situations import NEW, OLD, World, ordered, serving
 
@@ -142,3 +144,59 @@ def test_without_the_api_the_listening_socket_tells_the_new_engine() -> None:
 def test_an_old_container_id_is_the_old_engine_whatever_listens() -> None:
     world = ordered().settle(engine=EngineMark(container_id=OLD.container_id, listener=NEW.listener))
     assert world.case.stage is Stage.ORDERED
+
+
+def kubelet(world: World, *, run: str, reason: str = "Error", waiting: str = "") -> dict[str, Any]:
+    """The run of the engine that ended just now, as the kubelet tells it."""
+    end = ContainerEnd(container_id=run, reason=reason, exit_code=137, at=world.now + timedelta(seconds=1))
+    return {"container": EngineContainer(waiting=waiting, ended=end)}
+
+
+@pytest.mark.parametrize(
+    ("reason", "waiting", "said"),
+    [
+        ("OOMKilled", "", "OOMKilled 1 s after the order"),
+        ("OOMKilled", CRASH_LOOP, "OOMKilled 1 s after the order"),
+        ("Error", CRASH_LOOP, "ended with exit code 137 (Error) 1 s after the order, and is in CrashLoopBackOff"),
+    ],
+)
+def test_a_new_engine_that_the_kubelet_sees_fail_is_not_waited_for(reason: str, waiting: str, said: str) -> None:
+    world = ordered(**twice("restart"))
+    assert NEW.container_id is not None
+    failed = kubelet(world, run=NEW.container_id, reason=reason, waiting=waiting)
+    world.settle(engine=NEW)
+    world.facts |= failed
+    world.sick()
+    (restart,) = [step for step in world.case.status.steps if step.step is Rung.RESTART]
+    assert restart.outcome is StepOutcome.FAILED
+    assert said in (restart.proof or "")
+    assert world.case.status.outcome is Outcome.QUARANTINED, "the kubelet starts it over and over already"
+    assert len(world.orders) == 1
+
+
+def test_a_new_engine_that_ended_once_and_passes_its_canary_is_proven() -> None:
+    world = ordered()
+    assert NEW.container_id is not None
+    world.look(2.0, engine=NEW, **kubelet(world, run=NEW.container_id)).settle()
+    assert world.case.stage is Stage.VERIFYING
+    assert world.healthy().case.status.outcome is Outcome.RECOVERED
+
+
+def test_the_kubelet_may_wait_before_it_starts_the_new_engine() -> None:
+    """`LivenessProbe`: 10 s, doubling to 300 s. The old engine has ended as ordered, which is no failure."""
+    world = ordered(restart_method=RestartMethod.LIVENESS_PROBE)
+    assert OLD.container_id is not None
+    world.look(2.0, **kubelet(world, run=OLD.container_id, waiting=CRASH_LOOP))
+    world.look(290.0).settle()
+    assert world.case.stage is Stage.ORDERED
+    world.settle(engine=NEW, container=EngineContainer()).healthy()
+    assert world.case.status.outcome is Outcome.RECOVERED
+
+
+def test_a_kubelet_that_never_starts_it_again_is_not_waited_for_for_ever() -> None:
+    world = ordered()
+    assert OLD.container_id is not None
+    world.look(2.0, **kubelet(world, run=OLD.container_id, waiting=CRASH_LOOP))
+    world.look(1800.0).settle()
+    (restart,) = [step for step in world.case.status.steps if step.step is Rung.RESTART]
+    assert (restart.outcome, CRASH_LOOP in (restart.proof or "")) == (StepOutcome.FAILED, True)

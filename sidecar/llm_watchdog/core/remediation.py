@@ -26,7 +26,6 @@ from llm_watchdog.core.case import AbortOrder, Case, FlushOrder, Order, Stage
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from llm_watchdog.api.policy import RemediationPolicy
     from llm_watchdog.core.findings import Finding
     from llm_watchdog.core.situation import Situation
 
@@ -210,64 +209,8 @@ def drained(situation: Situation, *, silent: bool, since: datetime) -> tuple[Ste
     return None
 
 
-def verify(case: Case, situation: Situation) -> Decision:
-    """A step ended: proven, refuted, or not known yet."""
-    step = case.status.steps[-1]
-    ended = step.finished_at or step.started_at
-    proved = healed_since(case, ended, situation)
-    if proved is not None:
-        return Decision(case=_recovered(case, proved, situation))
-    if situation.modes.of(case.fault) is Mode.OBSERVE:
-        return Decision(case=case)
-    if step.step is Rung.DRAIN or step.outcome is not None:
-        return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
-    if situation.faulty(case.fault, since=ended):
-        return Decision(case=_not_cured(case, situation))
-    limit = _proven_within(step.step, situation.policy.remediation)
-    if (situation.now - ended).total_seconds() >= limit:
-        why = f"no canary passed within {limit:.0f} s"
-        return Decision(case=_next_rung(case.judge_step(StepOutcome.TIMED_OUT, why, situation.now), situation))
-    return Decision(case=case)
-
-
-def _proven_within(rung: Rung, remediation: RemediationPolicy) -> float:
-    """Seconds."""
-    limits = {Rung.ABORT_REQUEST: remediation.abort_timeout, Rung.FLUSH_CACHE: remediation.flush_timeout}
-    return limits.get(rung, remediation.startup_timeout)
-
-
-def _not_cured(case: Case, situation: Situation) -> Case:
-    """The step was carried out and the fault seen again since: the only ground for another attempt at the same rung."""
-    finding = situation.finding(case.fault)
-    why = f"the fault is back: {finding.message}" if finding else "the fault is back"
-    allowed = situation.policy.remediation.attempts.of(case.status.steps[-1].step)
-    if allowed > 1:
-        why = f"attempt {case.attempt} of {allowed}: {why}"
-    judged = case.judge_step(StepOutcome.FAILED, why, situation.now)
-    if case.attempt >= allowed:
-        return _next_rung(judged, situation)
-    return _go_on(replace(judged, attempt=case.attempt + 1, order=None), situation)
-
-
-def _next_rung(case: Case, situation: Situation) -> Case:
-    if case.status.steps[-1].step is Rung.ABORT_REQUEST:
-        return watch_again(case.climbed())  # which may not have left rotation, nor have the evidence for more
-    return _go_on(case.climbed(), situation)
-
-
-def _go_on(case: Case, situation: Situation) -> Case:
-    return watch_again(case) if situation.modes.held(case.fault) else begin_rung(case, situation)
-
-
-def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:
-    last = case.status.steps[-1]
-    proof = f"canary that began {(proved - (last.finished_at or proved)).total_seconds():.1f} s after the step passed"
-    if last.outcome is None:
-        case = case.judge_step(StepOutcome.SUCCEEDED, proof, situation.now)
-    return close(_timed(case, situation), Outcome.RECOVERED, situation, f"Recovered by {last.step}: {proof}.")
-
-
-def _timed(case: Case, situation: Situation) -> Case:
+def timed(case: Case, situation: Situation) -> Case:
+    """It ended well: how long that took."""
     recovery = (situation.now - case.incident.spec.detected_at).total_seconds()
     return case.with_status(time_to_recover_seconds=round(recovery, 3))
 
@@ -275,7 +218,7 @@ def _timed(case: Case, situation: Situation) -> Case:
 def close_untouched(case: Case, situation: Situation) -> Case:
     """Healthy again while no step was under way."""
     if case.restarted:
-        return close(_timed(case, situation), Outcome.RECOVERED, situation, "Healthy again after the last restart.")
+        return close(timed(case, situation), Outcome.RECOVERED, situation, "Healthy again after the last restart.")
     if case.was_observed or situation.modes.of(case.fault) is Mode.OBSERVE:
         return close(case, Outcome.OBSERVED, situation, "Healthy again; mode Observe, nothing was done.")
     return close(case, Outcome.SELF_HEALED, situation, "Healthy again before a restart began.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import GrantableStep, Outcome, Phase, RestartMethod, Rung, StepOutcome
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage, engine_is_new
+from llm_watchdog.core.container import CRASH_LOOP, is_held_back
 from llm_watchdog.core.remediation import (
     Decision,
     and_then,
@@ -163,10 +164,18 @@ def _unanswered(case: Case, order: Order, situation: Situation) -> Case:
         return _failed(case, answer.message, situation, _REFUSALS[answer.state])
     if order.method is RestartMethod.COMMAND:
         return _commanded(case, order, answer, situation)
-    if situation.now - max(order.at, situation.process_started_at) >= NEW_ENGINE_WITHIN:
-        why = f"the engine is still the same one {(situation.now - order.at).total_seconds():.0f} s after the order"
-        return _failed(case, why, situation)
-    return case
+    return _in_place(case, order, situation)
+
+
+def _in_place(case: Case, order: Order, situation: Situation) -> Case:
+    waited = situation.now - order.at
+    held_back = is_held_back(situation.container, case.engine or EngineMark())
+    limit = timedelta(seconds=situation.policy.remediation.startup_timeout) if held_back else NEW_ENGINE_WITHIN
+    if situation.now - max(order.at, situation.process_started_at) < limit:
+        return case
+    since = f"{waited.total_seconds():.0f} s after the order"
+    kept_back = f"the old engine has ended, and {since} the kubelet has started none: {CRASH_LOOP}"
+    return _failed(case, kept_back if held_back else f"the engine is still the same one {since}", situation)
 
 
 def _commanded(case: Case, order: Order, answer: OrderAnswer, situation: Situation) -> Case:

@@ -27,7 +27,6 @@ from llm_watchdog.core.remediation import (
     note_departure,
     note_pause,
     switch_off,
-    verify,
     watch,
     watch_again,
 )
@@ -41,6 +40,7 @@ from llm_watchdog.core.remediation_restart import (
     claim,
     quarantine_along,
 )
+from llm_watchdog.core.remediation_verify import verify
 from llm_watchdog.core.rotation import Rotation, advised, clear_engine, doubt, rotation
 from llm_watchdog.core.situation import Modes
 

@@ -12,6 +12,7 @@ from llm_watchdog.api.policy import EngineTask, WatchdogPolicy
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, RestartMethod, VerdictState
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import EngineMark
+from llm_watchdog.core.container import EngineContainer
 from llm_watchdog.core.findings import Finding, Verdict
 
 
@@ -136,6 +137,8 @@ class Situation:
     task: EngineTask = EngineTask.GENERATE
     modes: Modes = field(default_factory=Modes)
     engine: EngineMark = field(default_factory=EngineMark)
+    container: EngineContainer | None = None
+    """None while it cannot be read."""
     refused_at: datetime | None = None
     """When a connection to the engine's port was last refused."""
     traffic: Traffic = field(default_factory=Traffic)

@@ -10,6 +10,7 @@ from llm_watchdog.api import names
 from llm_watchdog.api.document import DocumentError, decode, encode
 from llm_watchdog.api.incident import Grant, Incident
 from llm_watchdog.api.reasons import FindingReason, GrantableStep, Outcome, Phase, Rung, StepOutcome
+from llm_watchdog.core.container import ContainerEnd, EngineContainer
 from llm_watchdog.core.situation import Gate, IncidentView
 
 if TYPE_CHECKING:
@@ -184,8 +185,12 @@ class PodView:
     gate: Gate | None
     reason: str
     container_id: str | None
-    last_exit: str = ""
-    """Why the engine's container before this one ended, as the kubelet says it: `OOMKilled`, `Error`, `Completed`."""
+    container: EngineContainer
+
+    @property
+    def last_exit(self) -> str:
+        """Why the engine's container before this one ended, as the kubelet says it."""
+        return self.container.ended.reason if self.container.ended else ""
 
 
 def pod_view(document: dict[str, Any], now: datetime) -> PodView:
@@ -194,14 +199,33 @@ def pod_view(document: dict[str, Any], now: datetime) -> PodView:
     conditions = {entry["type"]: entry for entry in held.get("conditions", [])}
     engines = [entry for entry in held.get("containerStatuses", []) if entry["name"] == names.ENGINE_CONTAINER]
     container_id = engines[0].get("containerID") if engines else None
-    ended = (engines[0].get("lastState") or {}).get("terminated") or {} if engines else {}
-    last_exit = str(ended.get("reason") or "")
+    container = _container(engines[0] if engines else {})
     written = conditions.get(names.ROTATION_GATE)
     if written is None:
-        return PodView(gate=None, reason="", container_id=container_id, last_exit=last_exit)
+        return PodView(gate=None, reason="", container_id=container_id, container=container)
     since = _time(written.get("lastTransitionTime")) or now
     gate = Gate(in_rotation=written["status"] == "True", since=since)
-    return PodView(gate=gate, reason=written.get("reason", ""), container_id=container_id, last_exit=last_exit)
+    return PodView(gate=gate, reason=written.get("reason", ""), container_id=container_id, container=container)
+
+
+def _container(status: dict[str, Any]) -> EngineContainer:
+    """The newest end: of the run before this one, or, before the kubelet starts the next, of this one."""
+    state = status.get("state") or {}
+    ended = state.get("terminated") or (status.get("lastState") or {}).get("terminated")
+    return EngineContainer(
+        waiting=str((state.get("waiting") or {}).get("reason") or ""),
+        ended=None if not ended else _end(ended),
+    )
+
+
+def _end(ended: dict[str, Any]) -> ContainerEnd:
+    code = ended.get("exitCode")
+    return ContainerEnd(
+        container_id=str(ended.get("containerID") or ""),
+        reason=str(ended.get("reason") or ""),
+        exit_code=code if isinstance(code, int) else None,
+        at=_time(ended.get("finishedAt")),
+    )
 
 
 def _time(text: str | None) -> datetime | None:

@@ -53,6 +53,7 @@ class KubernetesRecorder:
             taken=dict(self._incidents.taken),
             gate=self._pod.gate,
             container_id=self._pod.container_id,
+            container=self._pod.container,
             last_exit=self._pod.last_exit,
             modes=self._worker.modes,
             power=self._worker.power,

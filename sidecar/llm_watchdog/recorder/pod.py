@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from llm_watchdog.core.container import EngineContainer
     from llm_watchdog.core.rotation import Rotation
     from llm_watchdog.core.situation import Identity
     from llm_watchdog.recorder.documents import PodView
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class PodSync:
-    """`gate` and `container_id` are for the loop to read."""
+    """`gate`, `container_id` and `container` are for the loop to read."""
 
     def __init__(self, kube: Kube, who: Identity, now: Callable[[], datetime], changed: asyncio.Event) -> None:
         self._kube = kube
@@ -65,10 +66,20 @@ class PodSync:
     @property
     def container_id(self) -> str | None:
         """The engine's, if it was read a moment ago."""
+        seen = self._fresh
+        return seen.container_id if seen else None
+
+    @property
+    def container(self) -> EngineContainer | None:
+        """What the kubelet says of it, if it was read a moment ago."""
+        seen = self._fresh
+        return seen.container if seen else None
+
+    @property
+    def _fresh(self) -> PodView | None:
         if self._seen is None or self._read_at is None or self._kube.unreachable_since is not None:
             return None
-        fresh = (self._now() - self._read_at).total_seconds() <= FRESH
-        return self._seen.container_id if fresh else None
+        return self._seen if (self._now() - self._read_at).total_seconds() <= FRESH else None
 
     @property
     def last_exit(self) -> str:

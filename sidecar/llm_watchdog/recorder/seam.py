@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from llm_watchdog.api.incident import Incident
+from llm_watchdog.core.container import EngineContainer
 from llm_watchdog.core.situation import Gate, IncidentView, Modes, PowerWish
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class ClusterView:
     gate: Gate | None = None
     container_id: str | None = None
     """Of the engine; None unless it was read a moment ago."""
+    container: EngineContainer | None = None
+    """The same."""
     last_exit: str = ""
     """Why the engine's container before this one ended, in the kubelet's word."""
     modes: Modes | None = None

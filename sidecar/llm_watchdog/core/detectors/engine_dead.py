@@ -17,6 +17,7 @@ from llm_watchdog.core.canaries import (
     CanaryOutcome,
     Flaw,
 )
+from llm_watchdog.core.container import OOM_KILLED
 from llm_watchdog.core.findings import Finding
 from llm_watchdog.core.flaws import SERVER_ERROR, flaw_of, is_relayed
 from llm_watchdog.core.signs import counted, signs
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 UNAVAILABLE: Final = 503
 FAILURES_FOR_AN_INCIDENT: Final = 2
 FAILURES_BEFORE_RESTART: Final = 3
-OOM_KILLED: Final = "OOMKilled"
-"""Why the kubelet ended a container, in its word."""
 STALE_SECONDS: Final = 15.0
 CERTAIN: Final = 2.0
 """Times the deadline: an engine that died is gone by itself in a moment, or stays as it is."""

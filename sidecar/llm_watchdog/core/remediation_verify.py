@@ -1,0 +1,90 @@
+"""Proof after a step: the probe that failed has to pass, and a canary that began later; else the ladder goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llm_watchdog.api.reasons import Mode, Outcome, Rung, StepOutcome
+from llm_watchdog.core.container import start_failure
+from llm_watchdog.core.remediation import Decision, begin_rung, close, healed_since, timed, watch_again
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llm_watchdog.api.policy import RemediationPolicy
+    from llm_watchdog.core.case import Case
+    from llm_watchdog.core.situation import Situation
+
+
+def verify(case: Case, situation: Situation) -> Decision:
+    """A step ended: proven, refuted, or not known yet."""
+    step = case.status.steps[-1]
+    ended = step.finished_at or step.started_at
+    proved = healed_since(case, ended, situation)
+    if proved is not None:
+        return Decision(case=_recovered(case, proved, situation))
+    if situation.modes.of(case.fault) is Mode.OBSERVE:
+        return Decision(case=case)
+    if step.step is Rung.DRAIN or step.outcome is not None:
+        return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
+    crashed = _crashed(case, situation)
+    if not crashed and situation.faulty(case.fault, since=ended):
+        return Decision(case=_not_cured(case, situation))
+    given_up = _given_up(case, ended, crashed, situation)
+    if given_up is None:
+        return Decision(case=case)
+    return Decision(case=_next_rung(case.judge_step(*given_up, situation.now), situation))
+
+
+def _given_up(case: Case, ended: datetime, crashed: str, situation: Situation) -> tuple[StepOutcome, str] | None:
+    if crashed:
+        return StepOutcome.FAILED, crashed
+    limit = _proven_within(case.status.steps[-1].step, situation.policy.remediation)
+    if (situation.now - ended).total_seconds() < limit:
+        return None
+    return StepOutcome.TIMED_OUT, f"no canary passed within {limit:.0f} s"
+
+
+def _crashed(case: Case, situation: Situation) -> str:
+    """Not repeated, however many attempts are left: the kubelet starts it over and over already."""
+    if case.order is None or case.engine is None:
+        return ""
+    return start_failure(situation.container, case.engine, case.order.at)
+
+
+def _proven_within(rung: Rung, remediation: RemediationPolicy) -> float:
+    """Seconds."""
+    limits = {Rung.ABORT_REQUEST: remediation.abort_timeout, Rung.FLUSH_CACHE: remediation.flush_timeout}
+    return limits.get(rung, remediation.startup_timeout)
+
+
+def _not_cured(case: Case, situation: Situation) -> Case:
+    """The step was carried out and the fault seen again since: the only ground for another attempt at the same rung."""
+    finding = situation.finding(case.fault)
+    why = f"the fault is back: {finding.message}" if finding else "the fault is back"
+    allowed = situation.policy.remediation.attempts.of(case.status.steps[-1].step)
+    if allowed > 1:
+        why = f"attempt {case.attempt} of {allowed}: {why}"
+    judged = case.judge_step(StepOutcome.FAILED, why, situation.now)
+    if case.attempt >= allowed:
+        return _next_rung(judged, situation)
+    return _go_on(replace(judged, attempt=case.attempt + 1, order=None), situation)
+
+
+def _next_rung(case: Case, situation: Situation) -> Case:
+    if case.status.steps[-1].step is Rung.ABORT_REQUEST:
+        return watch_again(case.climbed())  # which may not have left rotation, nor have the evidence for more
+    return _go_on(case.climbed(), situation)
+
+
+def _go_on(case: Case, situation: Situation) -> Case:
+    return watch_again(case) if situation.modes.held(case.fault) else begin_rung(case, situation)
+
+
+def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:
+    last = case.status.steps[-1]
+    proof = f"canary that began {(proved - (last.finished_at or proved)).total_seconds():.1f} s after the step passed"
+    if last.outcome is None:
+        case = case.judge_step(StepOutcome.SUCCEEDED, proof, situation.now)
+    return close(timed(case, situation), Outcome.RECOVERED, situation, f"Recovered by {last.step}: {proof}.")
