@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import httpx
 import pytest
@@ -119,3 +120,11 @@ async def test_a_client_that_does_not_know_its_engine_sends_none_of_what_is_alwa
     kinds = {(await client.call(breaking(rule), seconds=5)).kind for rule in NEVER}
     await client.aclose()
     assert kinds == {AnswerKind.NOT_SENT}
+
+
+@pytest.mark.parametrize(("engine", "rule"), RULES, ids=lambda value: getattr(value, "path", str(value)))
+def test_each_rule_is_documented(engine: EngineType, rule: Forbidden) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "watchdog.md").read_text()
+    rows = [row for row in page.splitlines() if row.startswith(f"| `{engine}` | ")]
+    assert any(f"`{rule.path}`" in row for row in rows)
+    assert all(said in page for said in (rule.query, rule.field))
