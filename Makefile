@@ -34,7 +34,7 @@ unit: .venv/.synced ## what needs no cluster and takes seconds
 	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not systems and not matrix" -q -n 4
 
 thorough: .venv/.synced ## what needs no cluster and takes minutes: processes, simulated hours, fuzzed parsers
-	$(RUN) pytest tests -m "thorough and not apiserver and not cluster" -q -n 4
+	$(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 4
 
 integration: .venv/.synced ## against a real kube-apiserver
 	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadfile --durations=6

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from e2e.lab.comparison import COLUMNS, Side, markdown, row
 from e2e.lab.timeline import Timeline
 
@@ -44,6 +46,7 @@ def test_case(case, record_property):
 """
 
 
+@pytest.mark.thorough
 def test_the_summary_shows_the_rows_of_passed_and_failed_tests_of_all_processes(tmp_path: Path) -> None:
     (tmp_path / "test_cases.py").write_text(TESTS)
     plugin = ("-p", "e2e.lab.comparison", "-p", "no:cacheprovider", "-n", "2")

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -19,6 +20,8 @@ from tests.operator.making import at, incident, replica, worker
 if TYPE_CHECKING:
     from llmworker_operator.domain.grants import GrantDecision
     from llmworker_operator.domain.replica import Replica
+
+pytestmark = pytest.mark.thorough
 
 FAULTS = ("StalledStream", "EngineDead")
 PLACES = ("a", "b", "c", "d")

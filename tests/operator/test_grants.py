@@ -152,6 +152,14 @@ def test_an_incident_that_was_opened_in_observe_mode_is_granted_nothing() -> Non
     assert refusals(decide(asking("a", mode="Observe"))) == [Refusal.OBSERVE_ONLY]
 
 
+def test_nothing_is_granted_while_it_is_switched_off_or_paused() -> None:
+    off = worker(watchdog={"detectors": {"stalledStream": {"mode": "Off"}}}).watchdog
+    assert refusals(decide(asking("a"), policy=off)) == [Refusal.OBSERVE_ONLY]
+    paused = worker(watchdog={"paused": {"reason": "new drivers"}}).watchdog
+    (waiting,) = decide(asking("a"), policy=paused).waiting
+    assert (waiting.refusal, waiting.message) == (Refusal.PAUSED, "paused: new drivers")
+
+
 def test_nothing_is_granted_without_the_admission_policies() -> None:
     assert refusals(decide(asking("a"), rights=False)) == [Refusal.RIGHTS_WITHDRAWN]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -15,6 +16,8 @@ from tests.operator.making import at, incident, replica, worker
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+pytestmark = pytest.mark.thorough
 
 PODS = ("a", "b", "c", "d", "e")
 

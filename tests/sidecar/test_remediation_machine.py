@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
@@ -33,6 +34,8 @@ from llm_watchdog.core.replica import Pass, Replica, decide
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Situation, Traffic
 from tests.sidecar.remediation_surroundings import Surroundings
 from tests.sidecar.situations import START, finding
+
+pytestmark = pytest.mark.thorough
 
 CRASHES = st.sampled_from(["no", "no", "no", "before the journal", "after the journal", "after acting"])
 

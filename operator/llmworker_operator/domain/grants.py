@@ -173,9 +173,13 @@ def _not_allowed(incident: IncidentView, policy: WatchdogPolicy, *, rights: bool
     if not rights:
         message = "the watchdogs' rights are withdrawn"
         return Waiting(incident=incident.name, refusal=Refusal.RIGHTS_WITHDRAWN, message=message)
-    if Mode.OBSERVE in {incident.mode, effective_mode(policy, incident.fault)}:
-        message = f"mode of {incident.fault} is Observe"
+    others = {Mode.OBSERVE, Mode.OFF} & {incident.mode, effective_mode(policy, incident.fault)}
+    if others:
+        message = f"mode of {incident.fault} is {max(others)}"
         return Waiting(incident=incident.name, refusal=Refusal.OBSERVE_ONLY, message=message)
+    if policy.paused is not None:
+        message = f"paused: {policy.paused.reason}"
+        return Waiting(incident=incident.name, refusal=Refusal.PAUSED, message=message)
     return None
 
 

@@ -43,6 +43,8 @@ class Refusal(StrEnum):
     REPLICA_BUSY = "ReplicaBusy"
     LAST_IN_ROTATION = "LastInRotation"
     OBSERVE_ONLY = "ObserveOnly"
+    """Or the fault class is switched off."""
+    PAUSED = "Paused"
     RIGHTS_WITHDRAWN = "RightsWithdrawn"
     NO_STEP = "NoStep"
 

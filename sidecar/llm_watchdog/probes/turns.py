@@ -79,7 +79,7 @@ class Turns:
         self._clock = clock
         self._outstanding: asyncio.Task[CanaryObservation] | asyncio.Task[CheckObservation] | None = None
         self._wanted = asyncio.Event()
-        self._aside = False
+        self._asides = 0
 
     @property
     def own_streams(self) -> int:
@@ -98,20 +98,20 @@ class Turns:
     @asynccontextmanager
     async def standing_aside(self) -> AsyncIterator[None]:
         """Nothing of ours runs in the engine meanwhile: a cache is flushed only while nothing does."""
-        self._aside = True
+        self._asides += 1
         try:
             self.withdraw()
             if self._outstanding is not None:
                 await asyncio.wait((self._outstanding,))
             yield
         finally:
-            self._aside = False
+            self._asides -= 1
 
     async def run(self) -> None:
         """Until cancelled."""
         checked = False
         while True:
-            if self._aside:
+            if self._asides:
                 await asyncio.sleep(TICK_SECONDS)
                 continue
             now = self._clock()
@@ -147,7 +147,7 @@ class Turns:
         except NothingToAskError as error:
             self._host.add(self._impossible(str(error)), epoch)
             return
-        if self._aside:
+        if self._asides:
             return
         task = asyncio.create_task(self._probe.send(order, lambda seen: self._host.hear(seen, epoch)))
         self._outstanding = task
@@ -171,7 +171,7 @@ class Turns:
     async def _check(self, kind: CheckKind) -> None:
         await self._ask_permission(believed=cadence.FRESH_SECONDS)
         epoch = self._host.epoch
-        if may_not_be_asked(self._host.window) or self._aside:
+        if may_not_be_asked(self._host.window) or self._asides:
             return
         made = await self._checker.check(kind, epoch, self._hold)
         if made is not None:
