@@ -1,0 +1,157 @@
+"""The calls themselves, against an engine that answers in every way the real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from llm_watchdog.actions import power
+from llm_watchdog.actions.power import EnginePower
+from llm_watchdog.api.policy import EngineType
+from llm_watchdog.core.power import PowerOrder
+from llm_watchdog.core.situation import OrderState
+from llm_watchdog.engines.power import LEVELS
+from llm_watchdog.engines.registry import DIALECTS
+from llm_watchdog.probes.engine_client import EngineClient
+from tests.sidecar.situations import START
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from llm_watchdog.core.situation import OrderAnswer
+
+
+def order(*, asleep: bool, level: int = 1, idle: bool = True, released: bool = True) -> PowerOrder:
+    return PowerOrder(id="order-1", at=START, asleep=asleep, level=level, idle=idle, released=released)
+
+
+def well(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(200)
+
+
+class Made:
+    """What became of one order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.wakes_failed = 0
+        self.answer: OrderAnswer | None = None
+
+    async def make(
+        self, engine: EngineType, wanted: PowerOrder, handler: Callable[[httpx.Request], httpx.Response] = well
+    ) -> Made:
+        alone = False
+
+        def handle(request: httpx.Request) -> httpx.Response:
+            assert alone, "a canary of ours may run beside it"
+            self.asked.append(f"{request.method} {request.url.raw_path.decode()}")
+            return handler(request)
+
+        @asynccontextmanager
+        async def aside() -> AsyncIterator[None]:
+            nonlocal alone
+            alone = True
+            yield
+            alone = False
+
+        def failed() -> None:
+            self.wakes_failed += 1
+
+        dialect = DIALECTS[engine]()
+        client = EngineClient(8000, lambda: None, httpx.MockTransport(handle), forbidden=dialect.forbidden)
+        action = EnginePower(client, dialect, aside=aside, wake_failed=failed)
+        assert action.answer(wanted).state is OrderState.ABSENT
+        action.carry_out(wanted)
+        action.carry_out(wanted)
+        while action.answer(wanted).state is OrderState.PENDING:  # noqa: ASYNC110 - the answer is what is waited for
+            await asyncio.sleep(0)
+        self.answer = action.answer(wanted)
+        return self
+
+    @property
+    def state(self) -> OrderState:
+        assert self.answer is not None
+        return self.answer.state
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "SETTLE_SECONDS", 0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "wanted", "asked"),
+    [
+        (EngineType.VLLM, order(asleep=True), ["POST /sleep?level=1"]),
+        (EngineType.VLLM, order(asleep=True, level=2), ["POST /sleep?level=2"]),
+        (EngineType.VLLM, order(asleep=False), ["POST /wake_up", "POST /reset_prefix_cache"]),
+        (
+            EngineType.VLLM,
+            order(asleep=False, level=2),
+            [
+                "POST /wake_up?tags=weights",
+                "POST /collective_rpc",
+                "POST /wake_up?tags=kv_cache",
+                "POST /reset_prefix_cache",
+            ],
+        ),
+        (EngineType.SGLANG, order(asleep=True), ["POST /release_memory_occupation"]),
+        (EngineType.SGLANG, order(asleep=False), ["POST /resume_memory_occupation", "POST /flush_cache"]),
+    ],
+)
+async def test_the_order_of_the_calls(engine: EngineType, wanted: PowerOrder, asked: list[str]) -> None:
+    made = await Made().make(engine, wanted)
+    assert (made.state, made.asked, made.wakes_failed) == (OrderState.HONOURED, asked, 0)
+
+
+@pytest.mark.parametrize("place", range(4))
+async def test_a_call_that_fails_is_the_last_one(place: int) -> None:
+    """Weights that could not be loaded again, and a cache that is mapped all the same, would be garbage."""
+    made = Made()
+
+    def fails(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(500 if len(made.asked) > place else 200)
+
+    await made.make(EngineType.VLLM, order(asleep=False, level=2), fails)
+    assert (made.state, len(made.asked), made.wakes_failed) == (OrderState.REFUSED, place + 1, 1)
+
+
+async def test_a_cache_that_was_not_emptied_is_no_wake() -> None:
+    made = await Made().make(
+        EngineType.VLLM, order(asleep=False), lambda _: httpx.Response(200, json={"success": False})
+    )
+    assert (made.state, made.wakes_failed) == (OrderState.REFUSED, 1)
+
+
+async def test_a_failed_sleep_is_no_failed_wake() -> None:
+    made = await Made().make(EngineType.VLLM, order(asleep=True), lambda _: httpx.Response(404))
+    assert (made.state, made.wakes_failed) == (OrderState.UNAVAILABLE, 0)
+    assert made.answer is not None
+    assert "--enable-sleep-mode" in made.answer.message
+
+
+@pytest.mark.parametrize(
+    "wanted", [order(asleep=True, idle=False), order(asleep=False, released=False)], ids=["busy", "not released"]
+)
+async def test_what_would_kill_sglang_is_not_sent(wanted: PowerOrder) -> None:
+    made = await Made().make(EngineType.SGLANG, wanted)
+    assert (made.state, made.asked) == (OrderState.REFUSED, [])
+
+
+@pytest.mark.parametrize("engine", [engine for engine, dialect in DIALECTS.items() if dialect.power is not None])
+def test_each_level_can_be_slept_at_and_woken_from(engine: EngineType) -> None:
+    ways = DIALECTS[engine].power
+    assert ways is not None
+    assert set(ways.sleep) == set(ways.wake) == set(LEVELS)
+    flush = DIALECTS[engine].flush
+    assert flush is not None
+    assert all(calls[-1] == flush.call for calls in ways.wake.values()), "the prefix cache is reset always"
+
+
+async def test_an_engine_without_such_calls() -> None:
+    made = await Made().make(EngineType.OPENAI, order(asleep=True))
+    assert (made.state, made.asked) == (OrderState.UNAVAILABLE, [])
