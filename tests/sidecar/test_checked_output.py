@@ -274,7 +274,7 @@ def test_the_same_words_in_smaller_chunks_are_no_answer_without_end() -> None:
 
 def knows(*names: str) -> Distort:
     """Answers these of the fixed questions rightly, and the others with something else."""
-    answers = {prompt.name: f"It is {prompt.right}." if prompt.name in names else "Hm." for prompt in FINGERPRINT}
+    answers = {p.name: f"It is {p.right}." if p.name in names else f"q{p.right}x" for p in FINGERPRINT}
     return lambda said, prompt, _arm: replace(said, words=answers.get(prompt.name, said.words))
 
 

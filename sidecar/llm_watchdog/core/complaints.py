@@ -150,9 +150,9 @@ def _drifted(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]
 def _forgotten(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:
     """Behind a chat template, where other words are no drift: no date in it makes all that it knew go wrong at once."""
     rights = {prompt.name: prompt.right for prompt in FINGERPRINT}
-    knew = {own.prompt for own in baseline.prompts if rights.get(own.prompt, "") in own.text}
+    knew = {own.prompt for own in baseline.prompts if text.holds(own.text, rights[own.prompt])}
     asked = [answer for answer in check.answers if answer.prompt in knew]
-    if check.raw or len(asked) < STABLE_MIN or any(rights[a.prompt] in a.canary.content.text for a in asked):
+    if check.raw or len(asked) < STABLE_MIN or any(text.holds(a.canary.content.text, rights[a.prompt]) for a in asked):
         return
     yield Complaint(
         reason=FindingReason.WRONG_ANSWER,

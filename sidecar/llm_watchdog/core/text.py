@@ -23,6 +23,11 @@ def pieces(text: str) -> tuple[str, ...]:
     return tuple(_PIECE.findall(text))
 
 
+def holds(text: str, words: str) -> bool:
+    """They stand in it, not as a part of other words."""
+    return re.search(rf"\b{re.escape(words)}\b", text) is not None
+
+
 def repetition(tokens: Sequence[str]) -> float:
     """Share of pairs of neighbours that came before: 0 in plain text, near 1 in one token or a short loop."""
     neighbours = list(pairwise(tokens))
