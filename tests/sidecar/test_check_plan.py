@@ -186,6 +186,23 @@ def test_nothing_is_learned_beside_users() -> None:
     assert patient.window.baseline.prompts == []
 
 
+@pytest.mark.parametrize(("flaw", "asked"), [(Flaw.BROKEN_NUMBERS, True), (Flaw.BODY_CUT, False)])
+def test_canaries_with_broken_numbers_call_for_checks_and_other_flaws_do_not(flaw: Flaw, *, asked: bool) -> None:
+    """TGI tells log probabilities unasked, so that all its canaries have them."""
+    patient = started()
+    later = patient.now + 61
+    broken = CanaryObservation(
+        id="x",
+        shape="s",
+        started_at=later - 1,
+        finished_at=later,
+        outcome=CanaryOutcome.INCOMPLETE,
+        flaw=flaw,
+        tokens=4,
+    )
+    assert (check_plan.due(observe(patient.window, broken), patient.setting(), later) is not None) == asked
+
+
 def test_an_unloaded_or_silent_engine_is_left_alone() -> None:
     patient = started()
     later = patient.now + 61

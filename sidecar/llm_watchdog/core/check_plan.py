@@ -13,7 +13,7 @@ from llm_watchdog.api.policy import EngineTarget, EngineTask
 from llm_watchdog.api.thresholds import ChecksPolicy, Switch
 from llm_watchdog.core.alone import Company, company
 from llm_watchdog.core.baseline import RUNS
-from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryOutcome
+from llm_watchdog.core.canaries import NO_EVIDENCE_OUTCOMES, CanaryOutcome, Flaw
 from llm_watchdog.core.check_rounds import CheckKind
 from llm_watchdog.core.complaints import conclusive
 from llm_watchdog.core.residence import may_not_be_asked, why_no_canary
@@ -121,7 +121,8 @@ def _may_ask(window: Window) -> bool:
     if not window.answered or may_not_be_asked(window) or why_no_canary(window):
         return False
     newest = next((c for c in reversed(window.canaries) if c.outcome not in NO_EVIDENCE_OUTCOMES), None)
-    return newest is not None and newest.outcome is CanaryOutcome.SUCCEEDED
+    # Broken numbers in a canary that came to its end are what the checks are there to judge.
+    return newest is not None and (newest.outcome is CanaryOutcome.SUCCEEDED or newest.flaw is Flaw.BROKEN_NUMBERS)
 
 
 def _is_due(kind: CheckKind, window: Window, setting: Setting, now: float) -> bool:
