@@ -157,8 +157,15 @@ def detected_within(scores: Sequence[Score], seconds: float) -> float | None:
 
 
 def _identity(rule: str, played: Case | Score) -> tuple[object, ...]:
-    one = played
-    return (rule, one.behaviour, one.fault, one.argument, one.incidence, one.dialect, one.seed)
+    return (
+        rule,
+        played.behaviour,
+        played.fault,
+        played.argument,
+        played.incidence,
+        played.dialect,
+        played.seed,
+    )
 
 
 def as_json(results: Results) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass
 from llm_watchdog.core.case import EngineMark, Stage
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from llm_watchdog.actions.restart import RestartAction
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
-    from llm_watchdog.core.baseline import Baseline
     from llm_watchdog.core.case import FlushOrder, Order
     from llm_watchdog.core.findings import Verdict
-    from llm_watchdog.core.metering import Meter
     from llm_watchdog.core.situation import Identity
     from llm_watchdog.crash_points import CrashPoints
     from llm_watchdog.journal import Journal
+    from llm_watchdog.probes.seam import Looking
     from llm_watchdog.recorder.seam import Recorder
     from llm_watchdog.settings import PolicySource, Surroundings
 
@@ -44,70 +43,6 @@ PASSES_MAX: Final = 8
 """In a row, while each changes something."""
 
 log = logging.getLogger(__name__)
-
-
-class Window(Protocol):
-    """Of the watcher's window, what the loop has to know."""
-
-    @property
-    def refused_at(self) -> float | None:
-        """When a connection was last refused, on the watcher's clock; None: never."""
-
-    @property
-    def meter(self) -> Meter:
-        """Of a metered engine: what canaries have cost today."""
-
-    @property
-    def baseline(self) -> Baseline:
-        """Of this replica's output."""
-
-
-class Looking(Protocol):
-    """The watcher, as far as the loop needs it; see `probes.watch`."""
-
-    changed: asyncio.Event
-
-    @property
-    def window(self) -> Window:
-        """What was seen."""
-
-    @property
-    def listener(self) -> int | None:
-        """Of the engine's port; 0: nobody listens, None: unreadable."""
-
-    def verdict(self, now: float) -> Verdict:
-        """What it means."""
-
-    def heeded(self, now: float, ignored: frozenset[FaultClass]) -> Verdict:
-        """The same without what is found of these classes."""
-
-    def confirm(self) -> None:
-        """Send a canary now."""
-
-    def unchecked(self, now: float) -> str:
-        """Start-up checks still to be made."""
-
-    @property
-    def says_asleep(self) -> bool | None:
-        """By the engine's own word."""
-
-    def note_power(self, *, asleep: bool) -> None:
-        """It may be asleep by our own order."""
-
-    def note_rotation(self, *, in_rotation: bool) -> None:
-        """Some checks are made out of rotation only."""
-
-    def note_exit(self, reason: str) -> None:
-        """Why the engine's container before this one ended."""
-
-    def use(self, policy: Policy) -> None:
-        """Another policy is in force."""
-
-    def in_flight(self, now: float) -> int | None:
-        """Users' requests."""
-
-    def moving(self, now: float) -> bool | None:
-        """Their answers move."""
 
 
 class Loop:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -23,10 +21,11 @@ from llm_watchdog.engines.registry import DIALECTS
 from llm_watchdog.probes.engine_client import EngineClient
 from llm_watchdog.probes.questions import Questions
 from llm_watchdog.probes.unended import KEPT, Unended
+from tests.sidecar.errands import Aside, carried_out
 from tests.sidecar.situations import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 ORDER = AbortOrder(id="abort-1", at=START)
 OWN = tuple(request_id("qwen-0", "0123456789abcdef", number) for number in (1, 2))
@@ -53,20 +52,12 @@ async def ordered(
         asked.append((request.url.path, json.loads(request.content)))
         return handler(request)
 
-    @asynccontextmanager
-    async def aside() -> AsyncIterator[None]:
-        yield
-
     dialect, own = DIALECTS[engine](), unended(ids)
     client = EngineClient(8000, lambda: None, httpx.MockTransport(handle), forbidden=dialect.forbidden)
-    action = RequestAbort(client, dialect, own, aside=aside)
-    assert action.answer(ORDER).state is OrderState.ABSENT
-    action.carry_out(ORDER)
-    action.carry_out(ORDER)
-    while action.answer(ORDER).state is OrderState.PENDING:  # noqa: ASYNC110 - the loop looks, too
-        await asyncio.sleep(0)
+    action = RequestAbort(client, dialect, own, aside=Aside().standing)
+    answer = await carried_out(action, ORDER)
     await client.aclose()
-    return action.answer(ORDER).state, action.answer(ORDER).message, asked, own
+    return answer.state, answer.message, asked, own
 
 
 @pytest.mark.parametrize(

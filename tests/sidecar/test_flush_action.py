@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,10 +15,11 @@ from llm_watchdog.core.case import FlushOrder
 from llm_watchdog.core.situation import OrderState
 from llm_watchdog.engines.registry import DIALECTS
 from llm_watchdog.probes.engine_client import EngineClient
+from tests.sidecar.errands import Aside, carried_out
 from tests.sidecar.situations import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 ORDER = FlushOrder(id="flush-1", at=START)
 SGLANG_REFUSES = (
@@ -38,29 +38,19 @@ async def ordered(
 ) -> tuple[OrderState, str, list[str], bool]:
     asked: list[str] = []
     flushed: list[bool] = []
-    alone = False
+    aside = Aside()
 
     def handle(request: httpx.Request) -> httpx.Response:
-        assert alone, "beside a canary of ours it would be refused"
+        assert aside.now, "beside a canary of ours it would be refused"
         asked.append(f"{request.method} {request.url.path}")
         return handler(request)
 
-    @asynccontextmanager
-    async def aside() -> AsyncIterator[None]:
-        nonlocal alone
-        alone = True
-        yield
-        alone = False
+    def meanwhile() -> None:
+        assert not flushed or aside.now, "told before what it voids is void"
 
     client = EngineClient(8000, lambda: None, httpx.MockTransport(handle))
-    action = CacheFlush(client, DIALECTS[engine](), aside=aside, flushed=lambda: flushed.append(True))
-    assert action.answer(ORDER).state is OrderState.ABSENT
-    action.carry_out(ORDER)
-    action.carry_out(ORDER)
-    while action.answer(ORDER).state is OrderState.PENDING:
-        assert not flushed or alone, "told before what it voids is void"
-        await asyncio.sleep(0)
-    answer = action.answer(ORDER)
+    action = CacheFlush(client, DIALECTS[engine](), aside=aside.standing, flushed=lambda: flushed.append(True))
+    answer = await carried_out(action, ORDER, meanwhile)
     return answer.state, answer.message, asked, bool(flushed)
 
 

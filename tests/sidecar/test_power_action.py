@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,10 +15,11 @@ from llm_watchdog.core.situation import OrderState
 from llm_watchdog.engines.power import LEVELS
 from llm_watchdog.engines.registry import DIALECTS
 from llm_watchdog.probes.engine_client import EngineClient
+from tests.sidecar.errands import Aside, carried_out
 from tests.sidecar.situations import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from llm_watchdog.core.situation import OrderAnswer
 
@@ -44,32 +43,20 @@ class Made:
     async def make(
         self, engine: EngineType, wanted: PowerOrder, handler: Callable[[httpx.Request], httpx.Response] = well
     ) -> Made:
-        alone = False
+        aside = Aside()
 
         def handle(request: httpx.Request) -> httpx.Response:
-            assert alone, "a canary of ours may run beside it"
+            assert aside.now, "a canary of ours may run beside it"
             self.asked.append(f"{request.method} {request.url.raw_path.decode()}")
             return handler(request)
-
-        @asynccontextmanager
-        async def aside() -> AsyncIterator[None]:
-            nonlocal alone
-            alone = True
-            yield
-            alone = False
 
         def failed() -> None:
             self.wakes_failed += 1
 
         dialect = DIALECTS[engine]()
         client = EngineClient(8000, lambda: None, httpx.MockTransport(handle), forbidden=dialect.forbidden)
-        action = EnginePower(client, dialect, aside=aside, wake_failed=failed)
-        assert action.answer(wanted).state is OrderState.ABSENT
-        action.carry_out(wanted)
-        action.carry_out(wanted)
-        while action.answer(wanted).state is OrderState.PENDING:  # noqa: ASYNC110 - the answer is what is waited for
-            await asyncio.sleep(0)
-        self.answer = action.answer(wanted)
+        action = EnginePower(client, dialect, aside=aside.standing, wake_failed=failed)
+        self.answer = await carried_out(action, wanted)
         return self
 
     @property

@@ -32,7 +32,7 @@ from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.remediation_restart import UNREACHABLE_FOR
 from llm_watchdog.core.replica import Pass, Replica, decide
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Situation, Traffic
-from tests.sidecar.remediation_surroundings import Surroundings
+from tests.sidecar.remediation_errands import Errands
 from tests.sidecar.situations import START, finding
 
 pytestmark = pytest.mark.thorough
@@ -47,7 +47,7 @@ def unheeded(verdict: Verdict) -> Verdict:
     return replace(verdict, state=VerdictState.UNKNOWN, unknown=UnknownReason.PROBE_FAILED, findings=())
 
 
-class Watchdog(Surroundings):
+class Watchdog(Errands):
     def __init__(self) -> None:
         super().__init__()
         self.journal = Replica()
@@ -59,10 +59,6 @@ class Watchdog(Surroundings):
         self.honoured: list[Order] = []
         self.pending: Order | None = None
         self.kills: list[tuple[str, int]] = []
-        self.flush_answers: dict[str, OrderState] = {}
-        self.in_flight = 0
-        self.abortable = 0
-        self.abort_answers: dict[str, OrderState] = {}
         self.flushed: set[tuple[str, int]] = set()
         """Incident and number of the step."""
 
@@ -104,16 +100,6 @@ class Watchdog(Surroundings):
         if order in self.honoured:
             return OrderAnswer(state=OrderState.HONOURED)
         return OrderAnswer(state=OrderState.PENDING if order.id in self.given_here else OrderState.ABSENT)
-
-    def answer_to_flush(self) -> OrderAnswer | None:
-        taken = self.memory.precaution
-        orders = [case.flush for case in self.memory.open_cases] + [taken.flush if taken else None]
-        order = next((order for order in orders if order is not None), None)
-        return None if order is None else OrderAnswer(state=self.flush_answers.get(order.id, OrderState.ABSENT))
-
-    def answer_to_abort(self) -> OrderAnswer | None:
-        order = next((case.abort for case in self.memory.open_cases if case.abort), None)
-        return None if order is None else OrderAnswer(state=self.abort_answers.get(order.id, OrderState.ABSENT))
 
     # The watchdog.
 
@@ -175,9 +161,7 @@ class Watchdog(Surroundings):
     def die(self) -> None:
         self.memory = self.journal
         self.given_here = set()
-        self.flush_answers = {}
-        self.abort_answers = {}
-        self.abortable = 0
+        self.forget_orders()
         self.world.verdict = Verdict(
             state=VerdictState.UNKNOWN, at=self.world.at, message="", unknown=UnknownReason.STARTING
         )
@@ -220,18 +204,6 @@ class Watchdog(Surroundings):
         assert gone or (self.gate is not None and not self.gate.in_rotation)
         assert self.flush_answers.get(order.id) is not OrderState.PENDING, "given once while this process lives"
 
-    @rule(state=st.sampled_from([state for state in OrderState if state is not OrderState.ABSENT]))
-    def the_flush_is_answered(self, state: OrderState) -> None:
-        self.flush_answers = dict.fromkeys(self.flush_answers, state)
-
-    @rule(number=st.integers(0, 2))
-    def own_requests_may_still_run(self, number: int) -> None:
-        self.abortable = number
-
-    @rule(state=st.sampled_from([state for state in OrderState if state is not OrderState.ABSENT]))
-    def the_abort_is_answered(self, state: OrderState) -> None:
-        self.abort_answers = dict.fromkeys(self.abort_answers, state)
-
     @rule(crash=CRASHES, state=st.sampled_from([OrderState.HONOURED, OrderState.REFUSED, OrderState.UNAVAILABLE]))
     def something_of_ours_runs_away(self, crash: str, state: OrderState) -> None:
         self.abortable = 1
@@ -239,10 +211,6 @@ class Watchdog(Surroundings):
         self.all_goes_on(1, crash)
         self.the_abort_is_answered(state)
         self.all_goes_on(4, "no")
-
-    @rule(users=st.integers(0, 2))
-    def users_come_and_go(self, users: int) -> None:
-        self.in_flight = users
 
     @rule()
     def it_sleeps(self) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from llm_watchdog.actions.answers import failed
-from llm_watchdog.actions.errands import Errands
+from llm_watchdog.actions.errands import Errand, Errands
+from llm_watchdog.core.case import AbortOrder
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from llm_watchdog.core.case import AbortOrder
     from llm_watchdog.engines.dialect import Dialect
     from llm_watchdog.probes.engine_client import EngineClient
     from llm_watchdog.probes.unended import Unended
@@ -24,21 +24,15 @@ CALL_SECONDS: Final = 5.0
 """It takes milliseconds; behind a step that hangs it never comes."""
 
 
-class AbortAction(Protocol):
+class AbortAction(Errand[AbortOrder], Protocol):
     """How the loop has own requests aborted."""
 
     @property
     def abortable(self) -> int:
         """Own requests that may still run in it, where this kind of engine has a call for it."""
 
-    def carry_out(self, order: AbortOrder) -> None:
-        """Begin."""
 
-    def answer(self, order: AbortOrder) -> OrderAnswer:
-        """What became of it."""
-
-
-class RequestAbort:
+class RequestAbort(Errands[AbortOrder]):
     """An `AbortAction`. What is outstanding is withdrawn before, as it may be what hangs."""
 
     def __init__(
@@ -49,26 +43,20 @@ class RequestAbort:
         *,
         aside: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
+        super().__init__()
         self._client = client
         self._dialect = dialect
         self._unended = unended
         self._aside = aside
-        self._errands = Errands()
 
     @property
     def abortable(self) -> int:
         """None where the dialect has no call."""
         return len(self._unended.ids) if self._dialect.abort_needs else 0
 
-    def carry_out(self, order: AbortOrder) -> None:
-        """In a task of its own; an order is carried out once in this process."""
-        self._errands.begin(order.id, self._abort)
-
-    def answer(self, order: AbortOrder) -> OrderAnswer:
-        """Absent: this process never began it."""
-        return self._errands.answer(order.id)
-
-    async def _abort(self) -> OrderAnswer:
+    async def work(self, order: AbortOrder) -> OrderAnswer:
+        """The same for every order: all that may still run."""
+        del order
         async with self._aside():
             ids = self._unended.ids
             state, message = await self._call(ids)

@@ -4,41 +4,65 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import Generic, Protocol, TypeVar
 
 from llm_watchdog.core.situation import OrderAnswer, OrderState
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
 
 
-class Errands:
-    """The newest order is remembered, so one at a time is to be given."""
+class Order(Protocol):
+    """What is to be done, once."""
+
+    @property
+    def id(self) -> str:
+        """Unique."""
+
+
+OrderT = TypeVar("OrderT", bound=Order)
+OrderT_contra = TypeVar("OrderT_contra", bound=Order, contravariant=True)
+
+
+class Errand(Protocol[OrderT_contra]):
+    """How the loop has an order carried out."""
+
+    def carry_out(self, order: OrderT_contra) -> None:
+        """Begin."""
+
+    def answer(self, order: OrderT_contra) -> OrderAnswer:
+        """What became of it."""
+
+
+class Errands(ABC, Generic[OrderT]):
+    """An `Errand`. The newest order is remembered, so one at a time is to be given."""
 
     def __init__(self) -> None:
         self._answers: dict[str, OrderAnswer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, order: str, work: Callable[[], Awaitable[OrderAnswer]]) -> None:
-        """Unless it was begun before."""
-        if order in self._answers:
+    @abstractmethod
+    async def work(self, order: OrderT) -> OrderAnswer:
+        """Carry it out to its end."""
+
+    def carry_out(self, order: OrderT) -> None:
+        """Begin, unless it was begun before."""
+        if order.id in self._answers:
             return
-        self._answers = {order: OrderAnswer(state=OrderState.PENDING)}
-        task = asyncio.create_task(self._run(order, work))
+        self._answers = {order.id: OrderAnswer(state=OrderState.PENDING)}
+        task = asyncio.create_task(self._run(order))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def answer(self, order: str) -> OrderAnswer:
+    def answer(self, order: OrderT) -> OrderAnswer:
         """Absent: this process never began it."""
-        return self._answers.get(order, OrderAnswer(state=OrderState.ABSENT))
+        return self._answers.get(order.id, OrderAnswer(state=OrderState.ABSENT))
 
-    async def _run(self, order: str, work: Callable[[], Awaitable[OrderAnswer]]) -> None:
+    async def _run(self, order: OrderT) -> None:
         try:
-            answer = await work()
+            answer = await self.work(order)
         except Exception as error:
-            log.exception("order %s failed by the watchdog's own fault", order)
+            log.exception("order %s failed by the watchdog's own fault", order.id)
             answer = OrderAnswer(state=OrderState.REFUSED, message=f"the watchdog's own fault: {type(error).__name__}")
-        log.info("order %s: %s, %s", order, answer.state, answer.message)
-        self._answers[order] = answer
+        log.info("order %s: %s, %s", order.id, answer.state, answer.message)
+        self._answers[order.id] = answer

@@ -6,14 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from llm_watchdog.actions.answers import failed
-from llm_watchdog.actions.errands import Errands
+from llm_watchdog.actions.errands import Errand, Errands
+from llm_watchdog.core.case import FlushOrder
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from llm_watchdog.core.case import FlushOrder
     from llm_watchdog.engines.dialect import Dialect, Flush
     from llm_watchdog.probes.engine_client import Answer, EngineClient
 
@@ -25,21 +25,15 @@ ATTEMPTS: Final = 10
 """Until the engine finds itself idle, each after that long."""
 
 
-class FlushAction(Protocol):
+class FlushAction(Errand[FlushOrder], Protocol):
     """How the loop has a cache flushed."""
 
     @property
     def possible(self) -> bool:
         """This kind of engine has a call for it."""
 
-    def carry_out(self, order: FlushOrder) -> None:
-        """Begin."""
 
-    def answer(self, order: FlushOrder) -> OrderAnswer:
-        """What became of it."""
-
-
-class CacheFlush:
+class CacheFlush(Errands[FlushOrder]):
     """A `FlushAction`. While `aside` is held nothing of ours runs in the engine.
 
     `flushed` is called before the answer is given, so that no older check is taken for a proof.
@@ -53,26 +47,20 @@ class CacheFlush:
         aside: Callable[[], AbstractAsyncContextManager[None]],
         flushed: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._client = client
         self._dialect = dialect
         self._aside = aside
         self._flushed = flushed
-        self._errands = Errands()
 
     @property
     def possible(self) -> bool:
         """The dialect knows a call."""
         return self._dialect.flush is not None
 
-    def carry_out(self, order: FlushOrder) -> None:
-        """In a task of its own; an order is carried out once in this process."""
-        self._errands.begin(order.id, self._flush)
-
-    def answer(self, order: FlushOrder) -> OrderAnswer:
-        """Absent: this process never began it."""
-        return self._errands.answer(order.id)
-
-    async def _flush(self) -> OrderAnswer:
+    async def work(self, order: FlushOrder) -> OrderAnswer:
+        """The same for every order."""
+        del order
         way = self._dialect.flush
         if way is None:
             return OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no call for it")

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from llm_watchdog.actions.answers import failed
-from llm_watchdog.actions.errands import Errands
+from llm_watchdog.actions.errands import Errand, Errands
 from llm_watchdog.actions.flush import SETTLE_SECONDS
+from llm_watchdog.core.power import PowerOrder
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 from llm_watchdog.engines.forbidden import Fact
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from llm_watchdog.core.power import PowerOrder
     from llm_watchdog.engines.dialect import Call, Dialect
     from llm_watchdog.probes.engine_client import EngineClient
 
@@ -23,22 +23,19 @@ CALL_SECONDS: Final = 600.0
 """Weights are read from a disk again in a wake of level 2, as in a model load."""
 
 
-class PowerAction(Protocol):
+class PowerAction(Errand[PowerOrder], Protocol):
     """How the loop has an engine put to sleep and woken."""
 
     @property
     def possible(self) -> bool:
         """This kind of engine has calls for it."""
 
-    def carry_out(self, order: PowerOrder) -> None:
-        """Begin."""
 
-    def answer(self, order: PowerOrder) -> OrderAnswer:
-        """What became of it."""
+class EnginePower(Errands[PowerOrder]):
+    """A `PowerAction`. While `aside` is held nothing of ours runs in the engine.
 
-
-class EnginePower:
-    """A `PowerAction`. While `aside` is held nothing of ours runs in the engine; `woken` is told of a failed wake."""
+    `wake_failed` is called before the answer is given, so that the verdict knows as soon as the loop does.
+    """
 
     def __init__(
         self,
@@ -48,26 +45,19 @@ class EnginePower:
         aside: Callable[[], AbstractAsyncContextManager[None]],
         wake_failed: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._client = client
         self._dialect = dialect
         self._aside = aside
         self._wake_failed = wake_failed
-        self._errands = Errands()
 
     @property
     def possible(self) -> bool:
         """The dialect knows the calls."""
         return self._dialect.power is not None
 
-    def carry_out(self, order: PowerOrder) -> None:
-        """Each order once in this process."""
-        self._errands.begin(order.id, lambda: self._make(order))
-
-    def answer(self, order: PowerOrder) -> OrderAnswer:
-        """Absent: this process never began it."""
-        return self._errands.answer(order.id)
-
-    async def _make(self, order: PowerOrder) -> OrderAnswer:
+    async def work(self, order: PowerOrder) -> OrderAnswer:
+        """Until the last call, or the first that fails."""
         ways = self._dialect.power
         if ways is None:
             return OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no calls for sleep and wake")

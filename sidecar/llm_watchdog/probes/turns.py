@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from llm_watchdog.core import cadence
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome
 from llm_watchdog.core.residence import may_not_be_asked, why_no_canary
+from llm_watchdog.probes.host import Host
 from llm_watchdog.probes.questions import NothingToAskError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from llm_watchdog.api.policy import Policy
     from llm_watchdog.core.check_rounds import CheckKind, CheckObservation
     from llm_watchdog.core.observations import Observation
-    from llm_watchdog.core.window import Window
     from llm_watchdog.probes.canary import CanaryProbe
     from llm_watchdog.probes.checks.checker import Checker
     from llm_watchdog.probes.permission import Permission
@@ -33,16 +32,8 @@ SOON_SECONDS: Final = 0.001
 """A shorter sleep may be none at all."""
 
 
-class Host(Protocol):
+class TurnsHost(Host, Protocol):
     """The watcher, as far as turns need it."""
-
-    @property
-    def window(self) -> Window:
-        """What was seen."""
-
-    @property
-    def policy(self) -> Policy:
-        """What is in force."""
 
     @property
     def epoch(self) -> int:
@@ -50,9 +41,6 @@ class Host(Protocol):
 
     def add(self, observation: Observation, epoch: int) -> None:
         """Something was seen, and of which process."""
-
-    def hear(self, canary: CanaryObservation, epoch: int) -> None:
-        """A canary, as far as it has come."""
 
     async def guarded(self, step: Callable[[], Awaitable[None]]) -> None:
         """Make this step; an error of our own ends nothing."""
@@ -63,7 +51,7 @@ class Turns:
 
     def __init__(
         self,
-        host: Host,
+        host: TurnsHost,
         *,
         probe: CanaryProbe,
         questions: Questions,

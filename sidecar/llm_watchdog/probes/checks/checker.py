@@ -12,14 +12,13 @@ from llm_watchdog.core.alone import joined
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.probes.checks.rounds import Rounds
 from llm_watchdog.probes.checks.streams import Streams
+from llm_watchdog.probes.host import Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_watchdog.api.policy import Policy
     from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.check_rounds import CheckKind
-    from llm_watchdog.core.window import Window
     from llm_watchdog.engines.dialect import Dialect
     from llm_watchdog.probes.canary import CanaryProbe
     from llm_watchdog.probes.engine_client import EngineClient
@@ -32,23 +31,12 @@ COMPANY_SECONDS: Final = 0.25
 log = logging.getLogger(__name__)
 
 
-class Host(Protocol):
+class CheckerHost(Host, Protocol):
     """The watcher, as far as checks need it."""
-
-    @property
-    def window(self) -> Window:
-        """What was seen."""
-
-    @property
-    def policy(self) -> Policy:
-        """What is in force."""
 
     @property
     def tally(self) -> Tally:
         """What it costs."""
-
-    def hear(self, canary: CanaryObservation, epoch: int) -> None:
-        """A canary, as far as it has come."""
 
     async def cache_hits(self) -> float | None:
         """The engine's own count of prompt tokens that came from its cache."""
@@ -59,7 +47,7 @@ class Checker:
 
     def __init__(
         self,
-        host: Host,
+        host: CheckerHost,
         *,
         client: EngineClient,
         dialect: Dialect,
