@@ -22,7 +22,10 @@ $(UV):
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
-test: check unit thorough integration e2e ## everything that is checked
+# The thorough tests compute and the cases on the cluster mostly wait: side by side, and the former give way. The lines of
+# the cluster come as they are written (`env -u MAKEFLAGS` below), the others at their end.
+test: check unit integration ## everything that is checked
+	@$(MAKE) --no-print-directory -j2 --output-sync=target thorough e2e
 
 check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) ruff check .
@@ -34,7 +37,7 @@ unit: .venv/.synced ## what needs no cluster and takes seconds
 	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not systems and not matrix" -q -n 4
 
 thorough: .venv/.synced ## what needs no cluster and takes minutes: processes, simulated hours, fuzzed parsers
-	$(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 4
+	nice -n 19 $(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 4
 
 integration: .venv/.synced ## against a real kube-apiserver
 	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadfile --durations=6
@@ -46,7 +49,7 @@ e2e-matrix: .venv/.synced ## every fault of the fault engine beside `llm-watchdo
 	$(RUN) pytest e2e/matrix -m matrix -n 6 --maxschedchunk=1 -v $(if $(K),-k "$(K)")
 
 e2e: .venv/.synced ## on a real node, the short form
-	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-on-cluster
+	@$(RUN) python -m e2e.cluster run env -u MAKEFLAGS $(MAKE) --no-print-directory e2e-on-cluster
 
 .PHONY: e2e-on-cluster
 e2e-on-cluster: # most cases wait most of the time: four at once

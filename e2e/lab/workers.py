@@ -68,6 +68,10 @@ class Worker:
 
         return wait_for(f"an incident of {self.name} with {status}", match, timeout=timeout)
 
+    def begin_delete(self) -> None:
+        """Not awaited; another delete() does."""
+        self.kubectl("delete", names.WORKER_PLURAL, self.name, "--ignore-not-found", "--wait=false")
+
     def delete(self) -> None:
         self.kubectl("delete", names.WORKER_PLURAL, self.name, "--ignore-not-found", "--wait")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from e2e.lab.access import apply, run, wait_for
+from e2e.lab.access import apply, wait_for
 from e2e.lab.comparison import PROPERTY, Side, row
 from e2e.lab.engines import ENGINES
 from e2e.lab.install import install, load_images
@@ -21,16 +21,19 @@ from e2e.lab.story import Story
 from e2e.lab.timeline import Timeline, timeline
 from e2e.lab.watching import Seen, Watch
 from e2e.lab.workers import Worker
+from llm_watchdog.api import names
 
 if TYPE_CHECKING:
     from e2e.cluster.source import Cluster
 
 NAMESPACE = "models"
-RESTRICTED_NAMESPACE = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-}
+LAST_WORKER_NAMESPACE = "deletion"
+"""For the case that deletes the last worker of a namespace, beside others that run meanwhile."""
+
+
+def restricted_namespace(name: str) -> dict[str, Any]:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 @pytest.hookimpl(trylast=True)
@@ -49,7 +52,7 @@ def installed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, testru
     with FileLock(done.with_suffix(".lock")):
         if not done.exists():
             install(cluster)
-            apply(cluster, RESTRICTED_NAMESPACE)
+            apply(cluster, *map(restricted_namespace, (NAMESPACE, LAST_WORKER_NAMESPACE)))
             done.touch()
     return cluster
 
@@ -71,9 +74,9 @@ def make_worker(installed: Cluster) -> Iterator[WorkerFactory]:
     """`make_worker(name, replicas=2, **spec)`: a worker of fault engines, in rotation; gone after the test."""
     made: list[Worker] = []
 
-    def make(name: str, *, replicas: int = 2, wait: bool = True, **options: Any) -> Worker:
-        apply(installed, fault_engine_worker(name, NAMESPACE, replicas=replicas, **options))
-        worker = Worker(installed, NAMESPACE, name)
+    def make(name: str, *, replicas: int = 2, wait: bool = True, namespace: str = NAMESPACE, **options: Any) -> Worker:
+        apply(installed, fault_engine_worker(name, namespace, replicas=replicas, **options))
+        worker = Worker(installed, namespace, name)
         made.append(worker)
         if wait:
             worker.wait_in_rotation(replicas)
@@ -81,8 +84,10 @@ def make_worker(installed: Cluster) -> Iterator[WorkerFactory]:
 
     yield make
     for worker in made:
+        worker.begin_delete()
+    for worker in made:
         worker.delete()
-        run(installed, "-n", NAMESPACE, "delete", "llmincidents", "-l", f"llmworker.dev/worker={worker.name}")
+        worker.kubectl("delete", names.INCIDENT_PLURAL, "-l", f"{names.LABEL_WORKER}={worker.name}")
 
 
 PlainFactory = Callable[..., Plain]

@@ -87,7 +87,10 @@ def test_with_the_api_server_gone_engines_are_restarted_and_the_records_arrive_w
     cluster: Cluster, make_worker: WorkerFactory
 ) -> None:
     """One replica had left rotation before; of the other nothing was written when the API server went."""
-    left, unseen = [Victim.of(make_worker(name, replicas=1)) for name in ("outage-left", "outage-unseen")]
+    workers = [make_worker(name, replicas=1, wait=False) for name in ("outage-left", "outage-unseen")]
+    for worker in workers:
+        worker.wait_in_rotation(1)
+    left, unseen = map(Victim.of, workers)
     left_hung = left.hang()
     wait_for("the first to leave rotation", lambda: not in_rotation(left.worker.pod(left.pod)), timeout=60, every=0.2)
     unseen_hung = unseen.hang()

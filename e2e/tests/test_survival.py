@@ -13,6 +13,7 @@ from e2e.lab.install import NAMESPACE as SYSTEM
 from e2e.lab.install import OPERATOR
 from e2e.lab.processes import hang
 from e2e.lab.timeline import condition, engine_id, engine_status, in_rotation, restarts, states_of
+from e2e.tests.conftest import LAST_WORKER_NAMESPACE
 from llm_watchdog.api import names
 
 if TYPE_CHECKING:
@@ -144,12 +145,9 @@ def test_a_new_operator_version_restarts_no_engine(installed: Access, make_worke
         run(installed, "-n", SYSTEM, "rollout", "status", OPERATOR, "--timeout=90s")
 
 
-@pytest.mark.alone
-def test_deleting_a_worker_leaves_nothing_but_its_incidents(
-    installed: Access, make_worker: WorkerFactory, scene: Scene
-) -> None:
-    worker = make_worker("deleted", replicas=1)
-    hang(installed, NAMESPACE, worker.only_pod())
+def test_deleting_a_worker_leaves_nothing_but_its_incidents(installed: Access, make_worker: WorkerFactory) -> None:
+    worker = make_worker("deleted", replicas=1, namespace=LAST_WORKER_NAMESPACE)
+    hang(installed, LAST_WORKER_NAMESPACE, worker.only_pod())
     worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
     worker.delete()
     own = f"{names.LABEL_WORKER}={worker.name}"
@@ -157,9 +155,9 @@ def test_deleting_a_worker_leaves_nothing_but_its_incidents(
 
     def left() -> list[str]:
         # The watchdogs' account and its binding are shared by the namespace's workers; this was the last one.
-        shared = items(installed, "-n", NAMESPACE, "serviceaccounts,rolebindings")
+        shared = items(installed, "-n", LAST_WORKER_NAMESPACE, "serviceaccounts,rolebindings")
         found = [i for i in shared if i["metadata"]["name"] == names.WATCHDOG_SERVICE_ACCOUNT]
-        found += items(installed, "-n", NAMESPACE, kinds, "-l", own)
+        found += items(installed, "-n", LAST_WORKER_NAMESPACE, kinds, "-l", own)
         return [f"{i['kind']}/{i['metadata']['name']}" for i in found]
 
     wait_for("the children to be gone", lambda: not left(), timeout=60)
