@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 HERE: Final = Path(__file__).parent
 THOROUGH: Final = (
@@ -29,6 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
+    # Examples take as long as they take: a busy machine fails no test.
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     # Plugins ask for "the current loop" around plain tests too. Python 3.11 would make one for them that nobody closes,
     # and its ResourceWarning would fail whichever test is running when it is collected.
     asyncio.set_event_loop(None)

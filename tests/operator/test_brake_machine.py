@@ -199,4 +199,4 @@ class Brake(RuleBasedStateMachine):
 
 
 TestBrake = Brake.TestCase
-TestBrake.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestBrake.settings = settings(max_examples=200, stateful_step_count=50)

@@ -303,7 +303,6 @@ ROUNDS = st.builds(
 
 
 @given(rounds=st.lists(ROUNDS, max_size=20))
-@settings(deadline=None)
 def test_no_rounds_however_odd_make_it_raise_or_hold_for_ever(rounds: list[CheckObservation]) -> None:
     patient = Patient().look(1.0)
     for check in rounds:
@@ -313,7 +312,6 @@ def test_no_rounds_however_odd_make_it_raise_or_hold_for_ever(rounds: list[Check
 
 
 @given(rounds=st.lists(ROUNDS.map(lambda check: replace(check, disturbed=True)), max_size=20))
-@settings(deadline=None)
 def test_disturbed_rounds_are_evidence_of_nothing(rounds: list[CheckObservation]) -> None:
     patient = started()
     for check in rounds:
@@ -325,7 +323,7 @@ STEPS = st.lists(st.sampled_from(["look", "restart", "wake", "flush", "user", "d
 
 
 @given(steps=STEPS, seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_healthy_model_is_never_suspected_whatever_happens_around_it(steps: list[str], seed: int) -> None:
     patient = Patient(Model(ties=0.03, noise=shaken(seed)))
     happen: dict[str, Callable[[], object]] = {

@@ -152,7 +152,7 @@ ANSWERED = observe(
 
 
 @given(st.lists(anything, max_size=40), moments)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_nothing_raises_and_nothing_grows(observations: list[object], now: float) -> None:
     window = observe_all(ANSWERED, observations)  # type: ignore[arg-type]
     verdict = judge(window, TARGET, POLICY, now)
@@ -167,7 +167,7 @@ def test_nothing_raises_and_nothing_grows(observations: list[object], now: float
 
 
 @given(st.lists(harmless | answered, max_size=40), moments)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_without_evidence_nothing_moves(observations: list[object], now: float) -> None:
     """Health, load, sockets, counters that stand still, answered canaries: none of it is a fault."""
     verdict = judge(observe_all(ANSWERED, observations), TARGET, POLICY, now)  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def test_without_evidence_nothing_moves(observations: list[object], now: float) 
 
 
 @given(st.lists(others | answered, max_size=40), moments)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_without_a_silent_or_failing_canary_none_of_the_canaries_classes_is_told(
     observations: list[object], now: float
 ) -> None:
@@ -186,14 +186,14 @@ def test_without_a_silent_or_failing_canary_none_of_the_canaries_classes_is_told
 
 
 @given(st.lists(harmless | canaries(st.sampled_from(sorted(NO_EVIDENCE_OUTCOMES)), flawed=False), max_size=40), moments)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_our_own_failures_are_never_evidence(observations: list[object], now: float) -> None:
     window = observe_all(ANSWERED, observations)  # type: ignore[arg-type]
     assert not any(finding.moves for finding in judge(window, TARGET, POLICY, now).findings)
 
 
 @given(st.lists(others | canaries(st.sampled_from(CanaryOutcome)), max_size=30), moments)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_sleeping_or_unloaded_engine_is_never_faulty_for_silence(observations: list[object], now: float) -> None:
     window = observe_all(ANSWERED, observations)  # type: ignore[arg-type]
     verdict = judge(window, TARGET, POLICY, now)
@@ -205,7 +205,7 @@ def test_a_sleeping_or_unloaded_engine_is_never_faulty_for_silence(observations:
 
 
 @given(st.lists(anything, max_size=40), moments)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_engine_that_never_generated_is_unknown(observations: list[object], now: float) -> None:
     silent = [o for o in observations if not isinstance(o, CanaryObservation) or o.tokens <= 0]
     window = observe_all(Window(), silent)  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ def test_an_engine_that_never_generated_is_unknown(observations: list[object], n
 
 
 @given(st.lists(anything, max_size=20), st.floats(min_value=0, max_value=1000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_token_now_is_health_now(observations: list[object], now: float) -> None:
     answer = CanaryObservation(
         id="newest",

@@ -375,5 +375,5 @@ class Watchdog(Errands):
         assert len(faults) == len(set(faults))
 
 
-Watchdog.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+Watchdog.TestCase.settings = settings(max_examples=200, stateful_step_count=50)
 TestWatchdog = Watchdog.TestCase

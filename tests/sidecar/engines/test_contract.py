@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_watchdog.engines.recognition import RECOGNITION_CALLS, recognise
@@ -99,7 +99,6 @@ def read_everything(dialect: Dialect, event: str, body: bytes, page: str) -> Non
 
 @ENGINES
 @given(event=events, body=bodies, page=st.text() | metric_pages())
-@settings(deadline=None)
 def test_no_reader_raises(engine: EngineType, event: str, body: bytes, page: str) -> None:
     read_everything(DIALECTS[engine](), event, body, page)
 
@@ -114,7 +113,6 @@ def test_no_reader_minds_huge_lines(engine: EngineType, garbage: str) -> None:
 
 @ENGINES
 @given(event=events)
-@settings(deadline=None)
 def test_what_an_event_says_is_of_the_right_kind(engine: EngineType, event: str) -> None:
     seen = DIALECTS[engine]().read_event(event)
     if seen is None:
@@ -128,7 +126,6 @@ def test_what_an_event_says_is_of_the_right_kind(engine: EngineType, event: str)
 
 @ENGINES
 @given(page=metric_pages())
-@settings(deadline=None)
 def test_what_a_page_says_is_finite(engine: EngineType, page: str) -> None:
     reading = DIALECTS[engine]().read_metrics(page)
     if reading is not None:
@@ -137,7 +134,6 @@ def test_what_a_page_says_is_finite(engine: EngineType, page: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([call.path for call in RECOGNITION_CALLS]), st.tuples(st.integers(), bodies)))
-@settings(deadline=None)
 def test_recognition_never_raises(answers: dict[str, tuple[int, bytes]]) -> None:
     recognise(answers)
 
