@@ -18,14 +18,18 @@ $(UV):
 	@$(UV) sync --frozen --quiet
 	@touch $@
 
-.PHONY: demo test check unit thorough integration e2e e2e-matrix e2e-systems e2e-vllm cluster-up cluster-down
+.PHONY: demo test check unit processes thorough integration e2e e2e-matrix e2e-systems e2e-vllm cluster-up cluster-down
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
-# The thorough tests compute and the cases on the cluster mostly wait: side by side, and the former give way. The lines of
-# the cluster come as they are written (`env -u MAKEFLAGS` below), the others at their end.
-test: check unit integration ## everything that is checked
-	@$(MAKE) --no-print-directory -j2 --output-sync=target thorough e2e
+# What computes and what waits run side by side: `thorough` gives way to all the others, and `processes` runs beside the
+# cases on the cluster that wait alone. `live` shows its lines as they come (hence no MAKEFLAGS), the others at their end.
+test: check unit ## everything that is checked
+	@$(MAKE) --no-print-directory -j2 --output-sync=target thorough live
+
+.PHONY: live
+live:
+	@env -u MAKEFLAGS $(MAKE) --no-print-directory integration e2e BESIDE=processes
 
 check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) ruff check .
@@ -34,10 +38,13 @@ check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) lint-imports
 
 unit: .venv/.synced ## what needs no cluster and takes seconds
-	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not systems and not matrix" -q -n 4
+	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not processes and not systems and not matrix" -q -n 4
 
-thorough: .venv/.synced ## what needs no cluster and takes minutes: processes, simulated hours, fuzzed parsers
-	nice -n 19 $(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 4
+processes: .venv/.synced ## what starts programs and waits for them in real time
+	$(RUN) pytest tests -m "processes and not apiserver" -q -n 4
+
+thorough: .venv/.synced ## what computes for minutes: state machines, simulated hours, fuzzed parsers
+	nice -n 19 $(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 3
 
 integration: .venv/.synced ## against a real kube-apiserver
 	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadfile --durations=6
@@ -49,12 +56,16 @@ e2e-matrix: .venv/.synced ## every fault of the fault engine beside `llm-watchdo
 	$(RUN) pytest e2e/matrix -m matrix -n 6 --maxschedchunk=1 -v $(if $(K),-k "$(K)")
 
 e2e: .venv/.synced ## on a real node, the short form
-	@$(RUN) python -m e2e.cluster run env -u MAKEFLAGS $(MAKE) --no-print-directory e2e-on-cluster
+	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-on-cluster
 
-.PHONY: e2e-on-cluster
+.PHONY: e2e-on-cluster e2e-alone
 e2e-on-cluster: # most cases wait most of the time: four at once
 	$(RUN) pytest e2e -m "cluster and not long and not alone" -v -n 4 --durations=6
-	$(RUN) pytest e2e -m "cluster and not long and alone" -v --durations=6
+	@$(MAKE) --no-print-directory -j2 --output-sync=target e2e-alone $(BESIDE)
+	$(RUN) pytest e2e -m "vllm and not long" -v --durations=6
+
+e2e-alone:
+	$(RUN) pytest e2e -m "cluster and not long and alone and not vllm" -v --durations=6
 
 e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP

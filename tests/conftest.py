@@ -1,4 +1,4 @@
-"""For all tests: no event loop but the one that a test runs in; and which of them are for `make thorough`."""
+"""For all tests: no event loop but the one that a test runs in; and which of them are no unit tests."""
 
 import asyncio
 from pathlib import Path
@@ -8,25 +8,29 @@ import pytest
 from hypothesis import settings
 
 HERE: Final = Path(__file__).parent
-THOROUGH: Final = (
+PROCESSES: Final = (
     "fault_engine",
     "sidecar/cli",
+    "sidecar/test_checks_on_sockets.py",
+    "sidecar/test_run.py",
+)
+"""They start programs and wait for what these do in real time, so they need a machine that has some to spare."""
+SIMULATED: Final = (
     "sidecar/detectors",
     "sidecar/engines",
     "sidecar/test_check_plan.py",
     "sidecar/test_checked_output.py",
     "sidecar/test_checks.py",
-    "sidecar/test_checks_on_sockets.py",
     "sidecar/test_framing.py",
-    "sidecar/test_run.py",
 )
-"""Processes, simulated hours and fuzzed parsers: minutes, where the rest of the unit tests takes seconds."""
+"""Simulated hours and fuzzed parsers: minutes, where the rest of the unit tests takes seconds; beside anything."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(item.path.is_relative_to(HERE / part) for part in THOROUGH):
-            item.add_marker(pytest.mark.thorough)
+        for parts, mark in ((PROCESSES, pytest.mark.processes), (SIMULATED, pytest.mark.thorough)):
+            if any(item.path.is_relative_to(HERE / part) for part in parts):
+                item.add_marker(mark)
 
 
 def pytest_configure() -> None:

@@ -29,6 +29,8 @@ class Load:
     prompt_words: int = 8
     max_tokens: int = 8
     timeout: float = 5
+    prompts: int = 0
+    """So many different prompts, asked again and again; 0: each request has its own."""
 
     def env(self) -> dict[str, str]:
         return {
@@ -38,6 +40,7 @@ class Load:
             "PROMPT_WORDS": str(self.prompt_words),
             "MAX_TOKENS": str(self.max_tokens),
             "TIMEOUT": str(self.timeout),
+            "PROMPTS": str(self.prompts),
         }
 
 
@@ -113,3 +116,16 @@ def outcomes(reports: list[dict[str, Any]]) -> Counter[str]:
 def failed(reports: list[dict[str, Any]]) -> int:
     """How many requests a user would complain about."""
     return sum(1 for report in reports if report["outcome"] != "ok")
+
+
+def differing(reports: list[dict[str, Any]], before: float) -> list[dict[str, Any]]:
+    """Whole answers in other words than those that began `before` got, in epoch seconds, for the same prompt.
+
+    Raises KeyError for a prompt that nobody asked earlier; users with `Load.prompts` have asked each of theirs by then.
+    """
+    whole = [report for report in reports if report["outcome"] == "ok"]
+    known: dict[str, set[str]] = {}
+    for report in whole:
+        if report["start"] < before:
+            known.setdefault(report["prompt"], set()).add(report["text"])
+    return [report for report in whole if report["text"] not in known[report["prompt"]]]

@@ -1,7 +1,8 @@
 """Users of a model server, as a script for a pod: each request opens a connection of its own and reports one JSON line.
 
 Standard library only, settings by environment: TARGET (host:port), MODEL, SECONDS, EVERY (between the starts of two
-requests of one client), PARALLEL, PROMPT_WORDS, MAX_TOKENS, TIMEOUT (for the whole answer).
+requests of one client), PARALLEL, PROMPT_WORDS, MAX_TOKENS, TIMEOUT (for the whole answer), PROMPTS
+(so many different ones are asked again and again, and should be answered in the same words each time; 0: each its own).
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ PARALLEL = int(os.environ.get("PARALLEL", "1"))
 PROMPT_WORDS = int(os.environ.get("PROMPT_WORDS", "8"))
 MAX_TOKENS = int(os.environ.get("MAX_TOKENS", "8"))
 TIMEOUT = float(os.environ.get("TIMEOUT", "5"))
+PROMPTS = int(os.environ.get("PROMPTS", "0"))
 
 
-def ask(identity: str) -> dict[str, Any]:
+def ask(identity: str, prompt: str) -> dict[str, Any]:
     """One streamed completion; success needs a token and a finish reason."""
     body = {
         "model": MODEL,
-        "prompt": " ".join(f"word{n}-{identity}" for n in range(PROMPT_WORDS)),
+        "prompt": " ".join(f"word{n}-{prompt}" for n in range(PROMPT_WORDS)),
         "max_tokens": MAX_TOKENS,
+        "temperature": 0,
         "ignore_eos": True,
         "stream": True,
     }
-    report: dict[str, Any] = {"id": identity, "start": time.time(), "outcome": "cut", "tokens": 0}
+    report: dict[str, Any] = {"id": identity, "prompt": prompt, "start": time.time()}
+    report |= {"outcome": "cut", "tokens": 0, "text": ""}
     connection = http.client.HTTPConnection(TARGET, timeout=TIMEOUT)
     try:
         headers = {"Content-Type": "application/json", "X-Request-Id": identity, "User-Agent": "traffic"}
@@ -65,6 +69,7 @@ def read(response: http.client.HTTPResponse, report: dict[str, Any]) -> None:
             # Half a UTF-8 character is a token with an empty text.
             if "text" in choice:
                 report["tokens"] += 1
+                report["text"] += choice["text"]
                 report.setdefault("first", round(time.time() - report["start"], 3))
             if choice.get("finish_reason") in {"length", "stop"}:
                 report["outcome"] = "ok"
@@ -74,7 +79,9 @@ def client(number: int, until: float) -> None:
     """One user: asks, waits, asks again."""
     count = 0
     while (begin := time.time()) < until:
-        print(json.dumps(ask(f"traffic-{number}-{count}")) + "\n", end="", flush=True)
+        identity = f"traffic-{number}-{count}"
+        prompt = f"prompt-{count % PROMPTS}" if PROMPTS else identity
+        print(json.dumps(ask(identity, prompt)) + "\n", end="", flush=True)
         count += 1
         time.sleep(max(0.0, EVERY - (time.time() - begin)))
 
