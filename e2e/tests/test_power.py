@@ -89,7 +89,7 @@ def test_users_of_a_plain_deployment_read_the_stale_cache(
     installed: Access, make_worker: WorkerFactory, make_plain: PlainFactory
 ) -> None:
     """What the case above would look like with nobody between wake and users: it can fail."""
-    beside = make_worker("beside-stale", replicas=0)
+    beside = make_worker("beside-stale", replicas=0, wait=False)
     plain = make_plain("stale", {"containers": [fault_engine_container(("--fault", "stale-cache-after-wake"))]})
     pod = plain.wait_ready(90)
     users = Traffic.start(beside, "users-of-plain", ENGINE, USERS, service=plain.name)

@@ -55,6 +55,14 @@ def test_a_suspect_that_still_produces_asks_before_it_leaves() -> None:
     assert world.case.status.steps == []
 
 
+def test_behind_the_gate_of_a_start_it_asks_nobody_to_leave() -> None:
+    """The only replica of a worker that answers wrongly from the start would wait for a second one for ever."""
+    world = World(facts={"gate": Gate(in_rotation=False, since=START)}).settle().sick(silent=False)
+    assert not world.in_rotation
+    assert steps(world) == [(Rung.DRAIN, StepOutcome.SUCCEEDED)]
+    assert world.case.status.requested_step is GrantableStep.RESTART
+
+
 def test_the_whole_way_to_recovery() -> None:
     world = serving().sick()
     assert steps(world) == [(Rung.DRAIN, StepOutcome.SUCCEEDED)]

@@ -40,8 +40,11 @@ class Decision:
     abort: AbortOrder | None = None
 
 
-def look(case: Case, situation: Situation, *, lead: bool) -> Case:
-    """What may be noted at any stage: the finding's return, its text, that it left rotation, and when."""
+def look(case: Case, situation: Situation, *, lead: bool, barred: bool) -> Case:
+    """What may be noted at any stage: the finding's return, its text, that it left rotation, and when.
+
+    Who serves nothing, or is `barred` since its start or wake, takes no capacity away by leaving: it asks nobody.
+    """
     finding = situation.finding(case.fault)
     if case.closed or situation.verdict.state is VerdictState.UNKNOWN:
         return case
@@ -52,7 +55,7 @@ def look(case: Case, situation: Situation, *, lead: bool) -> Case:
     if finding.reason is not case.status.reason:
         case = case.with_status(reason=finding.reason, message=finding.message)
     enforced = situation.modes.of(case.fault) is Mode.ENFORCE
-    if case.left != (enforced and (case.left or (lead and finding.silent))):
+    if case.left != (enforced and (case.left or (lead and (finding.silent or barred)))):
         case = replace(case, left=not case.left)
     return case
 

@@ -163,7 +163,7 @@ def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], De
     advanced: list[Case] = []
     todo: Decision | None = None
     for case in replica.cases:
-        looked = note_departure(look(case, situation, lead=case is lead), situation)
+        looked = note_departure(look(case, situation, lead=case is lead, barred=not replica.cleared), situation)
         if case is lead:
             todo = advance(looked, situation)
             looked = todo.case
