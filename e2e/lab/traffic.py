@@ -94,6 +94,14 @@ class Traffic:
         logs = self.access.kubectl("-n", self.namespace, "logs", self.pod).stdout
         return [json.loads(line) for line in logs.splitlines() if line.startswith("{")]
 
+    def wait_answers(self, number: int, since: float = 0) -> None:
+        """Until so many requests that began later have been answered; epoch seconds."""
+
+        def enough() -> bool:
+            return len([r for r in self.reports() if r["outcome"] == "ok" and r["start"] >= since]) >= number
+
+        wait_for(f"{number} answers for {self.pod}", enough, timeout=60)
+
     def wait(self, timeout: float) -> list[dict[str, Any]]:
         """Wait until all users are done."""
 

@@ -15,7 +15,7 @@ from e2e.lab.access import apply, wait_for
 from e2e.lab.comparison import PROPERTY, Side, row
 from e2e.lab.engines import ENGINES
 from e2e.lab.install import install, load_images
-from e2e.lab.manifests import fault_engine_worker
+from e2e.lab.manifests import fault_engine_worker, vllm_worker
 from e2e.lab.plain import PROBES_SECONDS, Plain, is_settled
 from e2e.lab.story import Story
 from e2e.lab.timeline import Timeline, timeline
@@ -88,6 +88,24 @@ def make_worker(installed: Cluster) -> Iterator[WorkerFactory]:
     for worker in made:
         worker.delete()
         worker.kubectl("delete", names.INCIDENT_PLURAL, "-l", f"{names.LABEL_WORKER}={worker.name}")
+
+
+VllmFactory = Callable[[str, dict[str, Any]], Worker]
+
+
+@pytest.fixture
+def make_vllm(vllm_ready: Cluster) -> Iterator[VllmFactory]:
+    """`make_vllm(name, pod)`: a worker of one replica of the real vLLM, not awaited; gone after the test."""
+    made: list[Worker] = []
+
+    def make(name: str, pod: dict[str, Any]) -> Worker:
+        apply(vllm_ready, vllm_worker(name, NAMESPACE, pod, replicas=1))
+        made.append(Worker(vllm_ready, NAMESPACE, name))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        worker.delete()
 
 
 PlainFactory = Callable[..., Plain]

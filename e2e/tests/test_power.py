@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.lab.access import run, wait_for
 from e2e.lab.engines import ENGINES
 from e2e.lab.manifests import fault_engine_container
+from e2e.lab.power import call, wait_asleep, wish
 from e2e.lab.timeline import restarts
 from e2e.lab.traffic import Load, Traffic, differing
-from llm_watchdog.api import names
 
 if TYPE_CHECKING:
-    from e2e.lab.access import Access
-    from e2e.lab.workers import Worker
     from e2e.tests.conftest import PlainFactory, WorkerFactory
 
 pytestmark = pytest.mark.cluster
 
-NAMESPACE = "models"
 ENGINE = ENGINES["fault-engine"]
 USERS = Load(parallel=2, every=0.2, seconds=600, prompt_words=24, max_tokens=16, prompts=3)
 """They ask what they asked before the sleep: that is what lies in the prefix cache."""
-ANSWERS_MIN = 20
-SLEEP_SECONDS = 60
+ANSWERS = 20
 RECOVERY_SECONDS = 150
-
-
-def wish(worker: Worker, state: str) -> None:
-    """`kubectl patch`, as a scheduler does it."""
-    patch = {"spec": {"power": {"state": state}}}
-    worker.kubectl("patch", names.WORKER_PLURAL, worker.name, "--type=merge", "-p", json.dumps(patch))
-
-
-def wait_asleep(worker: Worker) -> None:
-    worker.kubectl("wait", "--for=condition=Sleeping", f"llmworker/{worker.name}", f"--timeout={SLEEP_SECONDS}s")
-
-
-def answered(users: Traffic, since: float = 0) -> list[dict[str, Any]]:
-    return [report for report in users.reports() if report["outcome"] == "ok" and report["start"] >= since]
-
-
-def wait_answers(users: Traffic, since: float = 0) -> None:
-    wait_for("answers", lambda: len(answered(users, since)) > ANSWERS_MIN, timeout=60)
-
-
-def call(access: Access, pod: str, path: str) -> None:
-    """A POST to the engine itself, from inside of its container."""
-    script = (
-        f"import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8000{path}', method='POST'), timeout=9)"
-    )
-    run(access, "-n", NAMESPACE, "exec", pod, "-c", "engine", "--", "python3", "-c", script)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +34,7 @@ def test_no_user_reads_what_a_wake_has_broken(fault: str, called: str | None, ma
     worker = make_worker(fault, replicas=1, args=("--fault", fault))
     pod = worker.only_pod()
     users = Traffic.start(worker, "users", ENGINE, USERS)
-    wait_answers(users)
+    users.wait_answers(ANSWERS)
     slept = time.time()
     wish(worker, "Asleep")
     wait_asleep(worker)
@@ -76,7 +44,7 @@ def test_no_user_reads_what_a_wake_has_broken(fault: str, called: str | None, ma
     if called is not None:
         worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
     worker.wait_in_rotation(1)
-    wait_answers(users, since=woken)
+    users.wait_answers(ANSWERS, since=woken)
     reports = users.reports()
     users.stop()
     assert differing(reports, slept) == []
@@ -85,19 +53,17 @@ def test_no_user_reads_what_a_wake_has_broken(fault: str, called: str | None, ma
     assert restarts(worker.pod(pod)) == (0 if called is None else 1)
 
 
-def test_users_of_a_plain_deployment_read_the_stale_cache(
-    installed: Access, make_worker: WorkerFactory, make_plain: PlainFactory
-) -> None:
+def test_users_of_a_plain_deployment_read_the_stale_cache(make_worker: WorkerFactory, make_plain: PlainFactory) -> None:
     """What the case above would look like with nobody between wake and users: it can fail."""
     beside = make_worker("beside-stale", replicas=0, wait=False)
     plain = make_plain("stale", {"containers": [fault_engine_container(("--fault", "stale-cache-after-wake"))]})
     pod = plain.wait_ready(90)
     users = Traffic.start(beside, "users-of-plain", ENGINE, USERS, service=plain.name)
-    wait_answers(users)
+    users.wait_answers(ANSWERS)
     slept = time.time()
-    call(installed, pod, "/sleep?level=1")
-    call(installed, pod, "/wake_up")
-    wait_answers(users, since=time.time())
+    call(beside, pod, "/sleep?level=1")
+    call(beside, pod, "/wake_up")
+    users.wait_answers(ANSWERS, since=time.time())
     wrong = differing(users.reports(), slept)
     users.stop()
     assert wrong

@@ -5,24 +5,22 @@ Two engines at most run at a time: one replica of each, new for each case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.lab.access import apply, wait_for
+from e2e.lab.access import wait_for
 from e2e.lab.engines import ENGINES
-from e2e.lab.manifests import vllm_pod, vllm_worker
+from e2e.lab.manifests import vllm_pod
 from e2e.lab.processes import find, signal
 from e2e.lab.timeline import condition, engine_id, engine_status, in_rotation, restarts
 from e2e.lab.traffic import Load, Traffic
-from e2e.lab.workers import Worker
 
 if TYPE_CHECKING:
     from e2e.lab.access import Access
-    from e2e.tests.conftest import Compare, PlainFactory, Scene
+    from e2e.tests.conftest import Compare, PlainFactory, Scene, VllmFactory
 
 pytestmark = [pytest.mark.cluster, pytest.mark.vllm, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -30,23 +28,6 @@ NAMESPACE = "models"
 ENGINE = ENGINES["vllm"]
 RECOVERY_SECONDS = 420
 STREAMS = Load(parallel=4, every=0.1, seconds=900, max_tokens=256, timeout=120)
-
-VllmFactory = Callable[[str, dict[str, Any]], Worker]
-
-
-@pytest.fixture
-def make_vllm(vllm_ready: Access) -> Iterator[VllmFactory]:
-    """`make_vllm(name, pod)`: a worker of one replica, not awaited; gone after the test."""
-    made: list[Worker] = []
-
-    def make(name: str, pod: dict[str, Any]) -> Worker:
-        apply(vllm_ready, vllm_worker(name, NAMESPACE, pod, replicas=1))
-        made.append(Worker(vllm_ready, NAMESPACE, name))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.delete()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
