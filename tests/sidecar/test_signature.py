@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llm_watchdog.api.fingerprint import CLEAR, NONE, TIE
 from llm_watchdog.core.canaries import CanaryObservation, CanaryOutcome, Content
-from llm_watchdog.core.signature import CLEAR, NONE, TIE, departure, signature
+from llm_watchdog.core.signature import departure, signature
 
 
 def answer(ids: tuple[int, ...], logprobs: tuple[float, ...]) -> CanaryObservation:

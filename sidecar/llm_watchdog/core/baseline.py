@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.api.fingerprint import TIE, departs
 from llm_watchdog.core import text
 from llm_watchdog.core.check_prompts import CACHED, FINGERPRINT, KNOWN_PREFIX
 from llm_watchdog.core.check_rounds import Arm, CheckKind, CheckObservation
 from llm_watchdog.core.repetition import repetition, said
-from llm_watchdog.core.signature import TIE, Signature, departure, is_whole, signature
+from llm_watchdog.core.signature import Signature, departure, is_whole, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +25,8 @@ RUNS: Final[dict[CheckKind, int]] = {CheckKind.FINGERPRINT: 5, CheckKind.CACHE_P
 """Rounds that a baseline is made of."""
 ECHO_SHARE: Final = 0.75
 """Of the answers alone must carry their nonce for the model to be one that can echo."""
-DRIFT_SHARE: Final = 0.6
-"""Of the summed departures, per stable prompt."""
 CONFIRMED: Final = 2
 """Rounds in a row."""
-STABLE_MIN: Final = 2
-"""Fewer prompts that the model is sure of make no fingerprint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +91,7 @@ def learn(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
 def drifted(prompts: Sequence[Signature], check: CheckObservation) -> bool | None:
     """Have the answers left these signatures, k of n? None: too few prompts that the model is sure of."""
     stable = {prompt.prompt: prompt for prompt in prompts if prompt.stable}
-    compared = [departure(stable[answer.prompt], answer.canary) for answer in check.answers if answer.prompt in stable]
-    return sum(compared) >= DRIFT_SHARE * len(compared) if len(compared) >= STABLE_MIN else None
+    return departs([departure(stable[a.prompt], a.canary) for a in check.answers if a.prompt in stable])
 
 
 def _fingerprint(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:

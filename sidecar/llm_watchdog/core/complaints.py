@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.api.fingerprint import CLEAR, DRIFT_SHARE, STABLE_MIN, TIE, UNCLEAR, common_prefix
 from llm_watchdog.api.reasons import FindingReason
 from llm_watchdog.core import text
-from llm_watchdog.core.baseline import DRIFT_SHARE, STABLE_MIN, Baseline, carries_own, drifted
+from llm_watchdog.core.baseline import Baseline, carries_own, drifted
 from llm_watchdog.core.canaries import CanaryOutcome, Flaw
 from llm_watchdog.core.check_prompts import FINGERPRINT, KNOWN_PREFIX
 from llm_watchdog.core.check_rounds import Arm, CheckKind, CheckObservation
 from llm_watchdog.core.repetition import repetition
-from llm_watchdog.core.signature import CLEAR, TIE, UNCLEAR, departure, is_whole, ran_on, signature, tokens_of
+from llm_watchdog.core.signature import departure, is_whole, ran_on, signature, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -265,7 +266,7 @@ def _other_signature(check: CheckObservation, baseline: Baseline) -> Iterator[Co
 
 
 def _agreement(one: Sequence[str], other: Sequence[str]) -> float:
-    return text.common_prefix(one, other) / max(len(one), len(other), 1)
+    return common_prefix(one, other) / max(len(one), len(other), 1)
 
 
 def _echo_lost(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:

@@ -1,17 +1,13 @@
-"""What one prompt is answered greedily by this replica, and how far another answer departs from that.
-
-A greedy answer is not bit-stable on a GPU: another batch, or another kernel after a restart, moves log probabilities
-by some hundredths, and where two tokens are almost equally likely the answer takes the other path. Such a tie shows:
-both paths' tokens have almost the same log probability. So a departure has degrees, and is judged k of n.
-"""
+"""What one prompt is answered greedily by this replica, and how far another answer departs from that."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from math import exp
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.api import fingerprint
+from llm_watchdog.api.fingerprint import LOGPROB_TOLERANCE, GreedyAnswer
 from llm_watchdog.core import text
 from llm_watchdog.core.canaries import CanaryOutcome
 
@@ -20,19 +16,8 @@ if TYPE_CHECKING:
 
     from llm_watchdog.core.canaries import CanaryObservation
 
-NONE: Final = 0.0
-TIE: Final = 0.5
-"""The answer took another path where both were about as likely."""
-UNCLEAR: Final = 0.75
-"""It took another path, and the engine does not tell how likely either was."""
-CLEAR: Final = 1.0
-
 FAR_LONGER: Final = 2
 """Times the characters."""
-LOGPROB_TOLERANCE: Final = 0.1
-"""Nats. More than bfloat16 kernels differ by; the replica's own spread widens it."""
-LOGPROB_FAR: Final = 0.5
-"""Nats on average, over tokens that are the same: other weights."""
 DIGITS: Final = 4
 SPREAD_FACTOR: Final = 3.0
 STABLE_SHARE: Final = 0.8
@@ -68,7 +53,7 @@ def signature(prompt: str, runs: Sequence[CanaryObservation]) -> Signature:
     chosen = next(run for run in runs if tokens_of(run) == frequent)
     logprobs = logprobs_of(chosen)
     alike = [logprobs_of(run) for run in runs if tokens_of(run) == frequent]
-    spread = max((text.logprob_distance(logprobs, other, len(frequent)) for other in alike), default=0.0)
+    spread = max((fingerprint.logprob_distance(logprobs, other, len(frequent)) for other in alike), default=0.0)
     return Signature(
         prompt=prompt,
         text=chosen.content.text,
@@ -85,29 +70,11 @@ def signature(prompt: str, runs: Sequence[CanaryObservation]) -> Signature:
 
 def departure(own: Signature, answer: CanaryObservation) -> float:
     """`NONE`, `TIE`, `UNCLEAR` or `CLEAR`. An answer that cannot be compared does not depart."""
-    if own.by_id is not bool(answer.content.token_ids) or not own.tokens:
-        return NONE
-    tokens, logprobs = tokens_of(answer), logprobs_of(answer)
-    same = text.common_prefix(own.tokens, tokens)
-    told = bool(own.logprobs and logprobs)
-    if told and text.logprob_distance(own.logprobs, logprobs, same) > LOGPROB_FAR + own.tolerance:
-        return CLEAR
-    if same == len(own.tokens) == len(tokens):
-        return NONE
-    if same == min(len(own.tokens), len(tokens)):
-        # One goes on where the other ended; how likely the end was is not told.
-        return TIE
-    if not told:
-        return UNCLEAR
-    return TIE if _may_be_a_tie(own.logprobs[same], logprobs[same], own.tolerance) else CLEAR
-
-
-def _may_be_a_tie(one: float, other: float, tolerance: float) -> bool:
-    """Two next tokens of one distribution: about as likely, and together no more than certain.
-
-    A sick model may be as sure of its wrong token as the sound one was of the right one (vllm#55766).
-    """
-    return abs(one - other) <= tolerance and exp(one) + exp(other) <= exp(tolerance)
+    tokens, by_id = tokens_of(answer), bool(answer.content.token_ids)
+    return fingerprint.departure(
+        GreedyAnswer(tokens=own.tokens, by_id=own.by_id, logprobs=own.logprobs, tolerance=own.tolerance),
+        GreedyAnswer(tokens=tokens, by_id=by_id, logprobs=logprobs_of(answer)),
+    )
 
 
 def tokens_of(answer: CanaryObservation) -> tuple[str, ...]:

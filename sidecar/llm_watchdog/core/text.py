@@ -1,4 +1,4 @@
-"""Measures of generated text: how repetitive it is, how much it says, and how far two answers agree. No judgement."""
+"""Measures of generated text: how repetitive it is, and how much it says. No judgement."""
 
 from __future__ import annotations
 
@@ -46,19 +46,3 @@ def compressibility(text: str) -> float:
     if not data:
         return 0.0
     return max(0.0, 1 - (len(zlib.compress(data, 9)) - ZLIB_FRAME_BYTES) / len(data))
-
-
-def common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many tokens agree from the start. A greedy answer that left its path once never comes back to it."""
-    count = 0
-    for mine, theirs in zip(one, other, strict=False):
-        if mine != theirs:
-            break
-        count += 1
-    return count
-
-
-def logprob_distance(one: Sequence[float], other: Sequence[float], count: int) -> float:
-    """Mean absolute difference of the first `count` log probabilities, in nats; 0 where there are none."""
-    apart = [abs(mine - theirs) for mine, theirs in zip(one[:count], other[:count], strict=False)]
-    return sum(apart) / len(apart) if apart else 0.0
