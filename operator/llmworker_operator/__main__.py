@@ -18,6 +18,7 @@ from llmworker_operator.adapters.kube import Kube, connect
 from llmworker_operator.adapters.lease import LeaseThread
 from llmworker_operator.adapters.logs import log_as_json
 from llmworker_operator.adapters.metrics import Metrics
+from llmworker_operator.adapters.status_page import StatusPages
 from llmworker_operator.adapters.write_observer import crash_observers
 from llmworker_operator.handlers import kopf_settings, registry_for
 from llmworker_operator.loops import Loops
@@ -87,6 +88,7 @@ async def _context(settings: Settings, metrics: Metrics, lease: LeaseThread) -> 
         settings=settings,
         metrics=metrics,
         events=EventPoster(kube),
+        pages=StatusPages(timeout_seconds=settings.status_timeout_seconds),
         clock=lambda: datetime.now(UTC),
     )
 
@@ -107,6 +109,7 @@ async def run(settings: Settings) -> None:
             try:
                 await lead(context, Loops(context, passes, incidents, progress), stop)
             finally:
+                await context.pages.close()
                 await context.kube.close()
     finally:
         lease.stop()

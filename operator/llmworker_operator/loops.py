@@ -1,4 +1,7 @@
-"""What runs while this process leads: reconcile workers and the periodic relist. Errors end here and are counted."""
+"""What runs while this process leads: reconcile workers, relist, a look at the switch.
+
+Errors end here and are counted.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.errors import KubeError
 from llmworker_operator.adapters.relist import ORDER, relist
 from llmworker_operator.reconcile import reconcile, reconcile_incidents
+from llmworker_operator.reconcile.comparing import compare_all
+from llmworker_operator.reconcile.switch import look_at_switch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -50,7 +55,13 @@ class Loops:
         workers = [self._work_forever(queue, one_pass) for queue, one_pass in lanes for _ in range(count)]
         return [
             asyncio.create_task(work)
-            for work in (self._relist_forever(), self._context.events.post_forever(), *workers)
+            for work in (
+                self._relist_forever(),
+                self._look_at_switch_forever(),
+                self._compare_forever(),
+                self._context.events.post_forever(),
+                *workers,
+            )
         ]
 
     def observe(self, resource: Resource, event: Mapping[str, Any]) -> None:
@@ -69,7 +80,7 @@ class Loops:
             self._passes.add(key)
 
     async def _relist_forever(self) -> None:
-        """The first complete one lets the passes start."""
+        """The first complete one lets the passes start, not before the switch of the whole cluster was read."""
         rounds = 0
         while True:
             self._progress.tried()
@@ -86,6 +97,31 @@ class Loops:
                 delay = self._context.settings.backoff_seconds
             await asyncio.sleep(delay)
 
+    async def _look_at_switch_forever(self) -> None:
+        """Beside the relist, which takes long where there is much."""
+        await self._complete.wait()
+        while True:
+            await asyncio.sleep(self._context.settings.pause_poll_seconds)
+            try:
+                self._wake(await look_at_switch(self._context), grants=True)
+            except KubeError as error:
+                logger.warning("the switch of the whole cluster cannot be read: %s", error.message)
+            except Exception:
+                logger.exception("the look at the switch of the whole cluster failed unexpectedly")
+                self._context.metrics.loop_errors.labels(place="switch").inc()
+
+    async def _compare_forever(self) -> None:
+        """Replicas with one another, worker by worker."""
+        period = self._context.settings.compare_replicas_seconds
+        await self._complete.wait()
+        while period > 0:
+            try:
+                self._wake(await compare_all(self._context), grants=False)
+            except Exception:
+                logger.exception("the comparison of replicas failed unexpectedly")
+                self._context.metrics.loop_errors.labels(place="comparison").inc()
+            await asyncio.sleep(period)
+
     async def _relist(self, *, everybody: bool) -> None:
         began = time.monotonic()
         context = self._context
@@ -95,6 +131,7 @@ class Loops:
         if self._complete.is_set() and changed:
             context.metrics.healed.inc(len(changed))
         self._wake(context.cache.known() if everybody else changed, grants=True)
+        self._wake(await look_at_switch(context), grants=True)
         context.metrics.relist_seconds.observe(time.monotonic() - began)
         context.metrics.cache_sizes(context.cache.sizes())
         self._progress.relisted()

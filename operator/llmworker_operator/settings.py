@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     relist_seconds: float = 60
     relist_chunk: int = 100
     """Items per page, also of the watches' first lists: what is decoded at once decides the memory of a start."""
+    pause_poll_seconds: float = 2
+    """Between two looks at the switch of the whole cluster."""
     reconcile_workers: int = 8
     backoff_seconds: float = 1
     backoff_max_seconds: float = 60
@@ -56,6 +58,18 @@ class Settings(BaseSettings):
     incident_age_days: float = 30
     incidents_per_worker: int = 100
 
+    compare_replicas_seconds: float = 600
+    """Between two comparisons of a worker's replicas; 0: never."""
+    status_timeout_seconds: float = 5
+    """For a watchdog's `/status`."""
+
+    node_suspect_hours: float = 6
+    """Restarts on the same node that lie further apart have nothing to do with one another."""
+    taint_suspect_nodes: bool = False
+    """Needs a right that `manifests/base` does not give: see `manifests/overlays/taint-nodes`."""
+    tainted_nodes_max: int = 1
+    """In the whole cluster, at a time: a mistake costs one node."""
+
     livez_stale_seconds: float = 300
     """No relist and no reconcile for this long: the process makes no progress."""
 
@@ -68,3 +82,7 @@ class Settings(BaseSettings):
     @property
     def incident_age(self) -> timedelta:
         return timedelta(days=self.incident_age_days)
+
+    @property
+    def node_suspect(self) -> timedelta:
+        return timedelta(hours=self.node_suspect_hours)

@@ -149,7 +149,8 @@ class Loop:
         refused_at = self._watcher.window.refused_at
         self._watcher.note_exit(view.last_exit)
         self.verdict = self._heeded = self._watcher.verdict(monotonic)
-        modes = view.modes or self.replica.modes or modes_of(policy)
+        document = modes_of(policy)
+        modes = (view.modes or self.replica.modes or document).paused_also_by(document)
         if any(finding.fault in modes.ignored for finding in self.verdict.findings):
             self._heeded = self._watcher.heeded(monotonic, modes.ignored)
         ordered = next((case.order for case in self.replica.open_cases if case.order is not None), None)
@@ -275,6 +276,7 @@ def modes_of(policy: Policy) -> Modes:
         mode=policy.watchdog.mode,
         overrides={fault: mode for fault, mode in said.items() if mode is not None},
         paused="" if paused is None else paused.reason,
+        cluster_paused="" if policy.cluster_paused is None else policy.cluster_paused.reason,
     )
 
 

@@ -59,8 +59,8 @@ class WatchdogCollector(Collector):
         modes = self._loop.replica.modes
         yield GaugeMetricFamily(
             f"{PREFIX}_paused",
-            "1 while spec.watchdog.paused holds every step back.",
-            value=float(modes is not None and bool(modes.paused)),
+            "1 while spec.watchdog.paused, or the switch of the whole cluster, holds every step back.",
+            value=float(modes is not None and bool(modes.pause)),
         )
         rotation = self._loop.last.rotation if self._loop.last else None
         yield GaugeMetricFamily(

@@ -98,7 +98,7 @@ class Application(Pages):
         loop = self._loop
         return {
             "verdict": None if loop.verdict is None else encode(loop.verdict),
-            "paused": loop.replica.modes.paused if loop.replica.modes else "",
+            "paused": loop.replica.modes.pause if loop.replica.modes else "",
             "rotation": None if loop.last is None else encode(loop.last.rotation),
             "advisedRotation": None if loop.last is None else encode(loop.last.advised),
             "engine": encode(loop.engine),

@@ -19,6 +19,7 @@ from llmworker_operator.builders.pod_template import Rendering, pod_template, sp
 from llmworker_operator.builders.rolebinding import role_binding
 from llmworker_operator.builders.service import service
 from llmworker_operator.builders.serviceaccount import service_account
+from llmworker_operator.domain.cluster_pause import ClusterPause
 from tests.operator.making import worker
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ def sidecar_of(template: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_child_names_its_owner_and_worker() -> None:
     given = worker()
-    for child in (deployment(given, {}), service(given), policy_config_map(given), disruption_budget(given)):
+    for child in (
+        deployment(given, {}),
+        service(given),
+        policy_config_map(given, ClusterPause()),
+        disruption_budget(given),
+    ):
         assert child["metadata"]["ownerReferences"] == [{**OWNER, "controller": True}]
         assert child["metadata"]["labels"][names.LABEL_WORKER] == "qwen"
         assert child["metadata"]["namespace"] == "demo"
@@ -66,7 +72,7 @@ def test_service_is_named_as_the_worker_and_has_the_engines_port() -> None:
 
 def test_the_policy_reaches_the_watchdog_with_all_defaults() -> None:
     given = worker(watchdog={"canary": {"interval": "3s"}})
-    data = policy_config_map(given)["data"]
+    data = policy_config_map(given, ClusterPause())["data"]
     assert set(data) == {names.POLICY_FILE}
     assert decode(Policy, json.loads(data[names.POLICY_FILE])) == Policy(engine=given.engine, watchdog=given.watchdog)
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from llmworker_operator.domain.conditions import ConditionType, dated, evaluate, unreadable, worker_status
+from llmworker_operator.domain.cluster_pause import ClusterPause
+from llmworker_operator.domain.condition import ConditionType
+from llmworker_operator.domain.conditions import dated, evaluate, unreadable, worker_status
 from llmworker_operator.domain.facts import Facts, Rollout, Stall, StallReason
 from tests.operator.making import NOW, at, incident, replica, worker
 
@@ -181,7 +183,7 @@ def test_the_status_counts() -> None:
 
 
 def test_an_unreadable_spec_is_stalled() -> None:
-    assert {(c.type.value, c.status) for c in unreadable("spec.engine: missing")} == {
+    assert {(c.type.value, c.status) for c in unreadable("spec.engine: missing", ClusterPause())} == {
         ("Ready", False),
         ("Stalled", True),
     }

@@ -8,8 +8,11 @@ from pathlib import Path
 from prometheus_client.registry import CollectorRegistry
 
 from llmworker_operator.adapters.metrics import Metrics
+from llmworker_operator.domain.condition import ConditionType
+from llmworker_operator.domain.dissent import DissentReason
 from llmworker_operator.domain.facts import StallReason
 from llmworker_operator.domain.held import TOLD
+from llmworker_operator.domain.nodes import SuspectReason
 from llmworker_operator.domain.refusals import Refusal
 from llmworker_operator.settings import Settings
 
@@ -41,6 +44,8 @@ def test_reasons() -> None:
     told = set(re.findall(r"`(\w+)`", section("What stands in a worker's conditions")))
     assert {reason.value for reason in StallReason} <= told
     assert {refusal.value for refusal in TOLD} <= told
+    assert {reason.value for reason in (*SuspectReason, *DissentReason)} <= told
+    assert {kind.value for kind in ConditionType} - {"Ready", "Reconciling", "Available"} <= told
 
 
 def test_why_a_request_waits() -> None:

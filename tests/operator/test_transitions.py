@@ -40,6 +40,18 @@ def test_the_end_of_a_limit_is() -> None:
     assert told(status(("Limited", "NoFlush", "a")), status()) == [("Limited", "Over")]
 
 
-@pytest.mark.parametrize("kind", ["Stalled", "Degraded", "RemediationHeld", "Limited"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Stalled",
+        "Degraded",
+        "RemediationHeld",
+        "Limited",
+        "NodeSuspect",
+        "ReplicasDisagree",
+        "Paused",
+        "PauseUnreadable",
+    ],
+)
 def test_what_a_person_may_have_to_act_on_is_an_event(kind: str) -> None:
     assert kind in TOLD

@@ -8,6 +8,8 @@ from llm_watchdog.api import names
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.store import Store, name_of, version_of
 from llmworker_operator.domain.child import Child, read_child
+from llmworker_operator.domain.cluster_pause import ClusterPause, in_force
+from llmworker_operator.domain.node import NodeView, read_node
 from llmworker_operator.domain.record import IncidentView, read_incident
 from llmworker_operator.domain.replica import Replica, read_replica
 from llmworker_operator.domain.worker import UnreadableWorker, Worker, WorkerKey, read_worker
@@ -51,10 +53,6 @@ def _ours(document: Mapping[str, Any]) -> str | None:
     return EVERYBODY if document["metadata"]["name"].startswith(names.ADMISSION_POLICY) else None
 
 
-def _kubelet(document: Mapping[str, Any]) -> str:
-    return str(((document.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", ""))
-
-
 class Cache:
     """Reads are synchronous and cheap. Every change returns the keys of the workers that it concerns."""
 
@@ -62,7 +60,7 @@ class Cache:
         self.workers: Store[AnyWorker] = Store(read_worker, _by_own_name)
         self.incidents: Store[IncidentView] = Store(read_incident, _by_worker_ref)
         self.replicas: Store[Replica] = Store(read_replica, _by_label)
-        self.nodes: Store[str] = Store(_kubelet, _everybody)
+        self.nodes: Store[NodeView] = Store(read_node, _everybody)
         self.children: dict[Resource, Store[Child]] = {
             **{resource: Store(read_child, _by_label) for resource in resources.OWN_CHILDREN},
             **{resource: Store(read_child, _by_namespace) for resource in resources.SHARED_CHILDREN},
@@ -70,6 +68,7 @@ class Cache:
         self.admission: dict[Resource, Store[Child]] = {
             resource: Store(read_child, _ours) for resource in resources.ADMISSION
         }
+        self._pause: ClusterPause | None = None
         self._stores: dict[Resource, Store[Any]] = {
             resources.WORKERS: self.workers,
             resources.INCIDENTS: self.incidents,
@@ -93,10 +92,20 @@ class Cache:
         self._stores[resource].remove((namespace, name), 0)
 
     def kubelets(self) -> dict[str, str]:
-        return self.nodes.named()
+        return {name: node.kubelet for name, node in self.nodes.named().items()}
 
     def keep_only(self, resource: Resource, listed: set[tuple[str, str]], list_version: int) -> set[WorkerKey]:
         return self._keys(self._stores[resource].keep_only(listed, list_version))
+
+    def turn(self, switch: ClusterPause) -> set[WorkerKey]:
+        """The switch of the whole cluster, as it was read now; all workers have to be known by then."""
+        before = self._pause
+        self._pause = in_force(switch, before, (worker.status for worker in self.workers.values()))
+        return {worker.key for worker in self.workers.values()} if self._pause != before else set()
+
+    def cluster_pause(self) -> ClusterPause:
+        """What is in force."""
+        return self._pause or ClusterPause()
 
     def known(self) -> set[WorkerKey]:
         """Workers, and those of whom only incidents are left."""

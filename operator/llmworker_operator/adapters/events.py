@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_watchdog.api import names
 from llmworker_operator.adapters.errors import KubeError
 from llmworker_operator.adapters.resources import EVENTS
+from llmworker_operator.domain.storm import Storm
 from llmworker_operator.domain.times import write_time
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 QUEUED_MAX: Final = 1000
+STORMS_MAX: Final = 10_000
 NOTE_MAX: Final = 1024
 """The API server's bound."""
 
@@ -63,11 +65,27 @@ class EventPoster:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUED_MAX)
+        self._storms: dict[tuple[str, str], Storm] = {}
 
-    def post(self, document: dict[str, Any]) -> None:
-        """Beyond the bound it is dropped."""
-        if not self._queue.full():
-            self._queue.put_nowait(document)
+    def post(self, subject: Subject, *, reason: str, note: str, warning: bool, now: datetime, host: str) -> None:
+        """Beyond the bound it is dropped, and so are repetitions in between (`domain.storm`)."""
+        storm = self._another(subject, reason, now)
+        if not storm.told or self._queue.full():
+            return
+        times = f" ({storm.count} times since {storm.first:%H:%M:%S})" if storm.count > 1 else ""
+        note = note[: NOTE_MAX - len(times)] + times
+        self._queue.put_nowait(event(subject, reason=reason, note=note, warning=warning, now=now, host=host))
+
+    def _another(self, subject: Subject, reason: str, now: datetime) -> Storm:
+        """The memory is bounded by what is said within an hour, or by starting it anew."""
+        if len(self._storms) >= STORMS_MAX:
+            self._storms = {key: storm for key, storm in self._storms.items() if not storm.over(now)}
+            if len(self._storms) >= STORMS_MAX:
+                self._storms.clear()
+        key = (subject.uid or subject.name, reason)
+        before = self._storms.get(key)
+        self._storms[key] = before.again(now) if before else Storm.begin(now)
+        return self._storms[key]
 
     async def post_forever(self) -> None:
         """Each is tried once."""

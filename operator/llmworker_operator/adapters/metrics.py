@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from llmworker_operator.adapters.condition_metrics import ConditionMetrics
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -46,6 +48,11 @@ class Metrics:
         self.refusals = Gauge(
             f"{PREFIX}_requests_waiting", "Requests for a step that wait, by reason", ["reason"], registry=registry
         )
+        self.conditions = ConditionMetrics(f"{PREFIX}_worker_condition", registry)
+        self._paused = Gauge(f"{PREFIX}_cluster_paused", "1 while the whole cluster is paused", registry=registry)
+        self._pause_unreadable = Gauge(
+            f"{PREFIX}_cluster_pause_unreadable", "1 while its ConfigMap is not understood", registry=registry
+        )
         self.loop_errors = Counter(
             f"{PREFIX}_unexpected_errors", "Errors that nobody foresaw, by place", ["place"], registry=registry
         )
@@ -58,6 +65,10 @@ class Metrics:
 
     def incident_written(self, what: str, detail: str) -> None:
         self.incident_writes.labels(what=what, detail=detail).inc()
+
+    def cluster_pause(self, *, paused: bool, problem: bool) -> None:
+        self._paused.set(paused)
+        self._pause_unreadable.set(problem)
 
     def waiting(self, key: WorkerKey, waiting: Sequence[Waiting]) -> None:
         """Replaces what the worker contributed before."""

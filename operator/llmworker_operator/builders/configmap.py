@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api import names
 from llm_watchdog.api.document import encode
-from llm_watchdog.api.policy import Policy
+from llm_watchdog.api.policy import PausedPolicy, Policy
 from llmworker_operator.builders.metadata import child_metadata, stamped
 
 if TYPE_CHECKING:
+    from llmworker_operator.domain.cluster_pause import ClusterPause
     from llmworker_operator.domain.worker import Worker
 
 
-def policy_config_map(worker: Worker) -> dict[str, Any]:
-    policy = Policy(engine=worker.engine, watchdog=worker.watchdog)
+def policy_config_map(worker: Worker, pause: ClusterPause) -> dict[str, Any]:
+    paused = PausedPolicy(reason=pause.reason) if pause.reason else None
+    policy = Policy(engine=worker.engine, watchdog=worker.watchdog, cluster_paused=paused)
     return stamped(
         {
             "apiVersion": "v1",

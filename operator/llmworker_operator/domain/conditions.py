@@ -5,45 +5,23 @@ kstatus reads `Ready`, `Reconciling` and `Stalled`. What tells of something abno
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api.limits import limits
+from llmworker_operator.domain.condition import Condition, ConditionType
 from llmworker_operator.domain.facts import StallReason
+from llmworker_operator.domain.fleet_conditions import cluster_paused, disagree, node_suspect, paused
 from llmworker_operator.domain.times import read_time, write_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from llmworker_operator.domain.cluster_pause import ClusterPause
     from llmworker_operator.domain.facts import Facts
 
 MESSAGE_MAX = 1024
 """An API server's message can be pages long; the condition is read in a terminal."""
-
-
-class ConditionType(StrEnum):
-    """Types of `status.conditions`."""
-
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    AVAILABLE = "Available"
-    DEGRADED = "Degraded"
-    SLEEPING = "Sleeping"
-    REMEDIATION_HELD = "RemediationHeld"
-    LIMITED = "Limited"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """A condition before it has a transition time."""
-
-    type: ConditionType
-    status: bool
-    reason: str
-    message: str
 
 
 def evaluate(facts: Facts) -> list[Condition]:
@@ -58,16 +36,21 @@ def evaluate(facts: Facts) -> list[Condition]:
         _sleeping(facts),
         _held(facts),
         _limited(facts),
+        node_suspect(facts),
+        disagree(facts),
+        paused(facts),
+        *cluster_paused(facts.pause),
     )
     return [condition for condition in candidates if condition is not None]
 
 
-def unreadable(problem: str) -> list[Condition]:
-    """Of a worker that this operator does not understand."""
+def unreadable(problem: str, pause: ClusterPause) -> list[Condition]:
+    """Of a worker that this operator does not understand; its watchdogs have to know of the pause all the same."""
     reason = StallReason.SPEC_UNREADABLE.value
     return [
         Condition(type=ConditionType.READY, status=False, reason=reason, message=problem),
         Condition(type=ConditionType.STALLED, status=True, reason=reason, message=problem),
+        *cluster_paused(pause),
     ]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from llmworker_operator.domain.cluster_pause import ClusterPause
+from llmworker_operator.domain.dissent import Dissent
+from llmworker_operator.domain.nodes import SuspectNode
 from llmworker_operator.domain.record import IncidentView
 from llmworker_operator.domain.replica import Replica
 from llmworker_operator.domain.worker import Worker
@@ -63,3 +66,7 @@ class Facts:
     degraded: str = ""
     """A failed watchdog update, for example: something that is wrong besides the open incidents."""
     degraded_reason: str = ""
+    dissents: Sequence[Dissent] | None = None
+    """None: this process has not compared yet, and what it found before stays."""
+    suspect_nodes: Sequence[SuspectNode] = ()
+    pause: ClusterPause = field(default_factory=ClusterPause)

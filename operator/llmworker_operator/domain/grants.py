@@ -78,13 +78,15 @@ def holders(incidents: Iterable[IncidentView]) -> set[str]:
     return {i.pod_uid for i in incidents if i.holds_budget}
 
 
-def _void(incident: IncidentView, now: datetime) -> bool:
-    """Nobody claimed it in time, or it was given up; or its restart is over, and it must not pass for the next one."""
+def _void(incident: IncidentView, now: datetime, *, paused: bool) -> bool:
+    """Nobody claimed it in time, or nobody may; it was given up; or its restart is over, and it must not pass for the
+    next one.
+    """
     grant = incident.grant
     if grant is None or incident.closed:
         return False
     if incident.outstanding:
-        return grant.expires_at <= now
+        return paused or grant.expires_at <= now
     return incident.phase == Phase.OPEN or (incident.phase == Phase.VERIFYING and grant.step in DISRUPTIVE)
 
 
@@ -121,7 +123,7 @@ def decide_grants(
         _consider(incident, policy, incidents, ledger, now, rights=rights)
     return GrantDecision(
         granted=tuple(ledger.granted),
-        withdrawn=tuple(i for i in incidents if _void(i, now)),
+        withdrawn=tuple(i for i in incidents if _void(i, now, paused=policy.paused is not None)),
         waiting=tuple(ledger.waiting),
         brakes=brakes,
         recheck_at=_recheck(incidents, ledger, now),

@@ -51,6 +51,7 @@ class IncidentView:
     fault: str
     mode: str
     detected_at: datetime
+    node: str = ""
     uid: str = ""
     phase: str = Phase.OPEN.value
     outcome: str = ""
@@ -132,6 +133,7 @@ def read_incident(document: Mapping[str, Any]) -> IncidentView:
         resource_version=metadata.get("resourceVersion", ""),
         pod_name=pod.get("name", ""),
         pod_uid=pod.get("uid", ""),
+        node=pod.get("node") or "",
         fault=spec.get("fault", ""),
         mode=spec.get("mode", ""),
         detected_at=detected,

@@ -51,6 +51,10 @@ class Replica:
     sidecar: Sidecar | None = None
     restart_probe: bool = False
     """The engine carries our liveness probe, not one of the user's."""
+    address: str = ""
+    """Of the pod; empty before it has one."""
+    unhealthy_devices: tuple[str, ...] = ()
+    """Resource and device, as the kubelet reports them for this pod's containers."""
 
     @property
     def asleep(self) -> bool:
@@ -86,6 +90,19 @@ def _sidecar(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Sidecar | No
     )
 
 
+def _unhealthy_devices(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of `allocatedResourcesStatus` (KEP 4680); `Unknown` is no word against it."""
+    containers = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    found = {
+        f"{resource.get('name', '')} {device.get('resourceID', '')}".strip()
+        for container in containers
+        for resource in container.get("allocatedResourcesStatus") or ()
+        for device in resource.get("resources") or ()
+        if device.get("health") == "Unhealthy"
+    }
+    return tuple(sorted(found))
+
+
 def is_restart_probe(probe: Mapping[str, Any]) -> bool:
     """Ours is known by the file that it looks at."""
     command = (probe.get("exec") or {}).get("command") or ()
@@ -111,4 +128,6 @@ def read_replica(document: Mapping[str, Any]) -> Replica:
         update_from=annotations.get(ANNOTATION_WATCHDOG_UPDATE, ""),
         sidecar=_sidecar(spec, status),
         restart_probe=is_restart_probe(engine.get("livenessProbe") or {}),
+        address=status.get("podIP") or "",
+        unhealthy_devices=_unhealthy_devices(status),
     )

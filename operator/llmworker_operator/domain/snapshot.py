@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from llmworker_operator.domain.child import Child
+from llmworker_operator.domain.cluster_pause import ClusterPause
 from llmworker_operator.domain.record import IncidentView
 from llmworker_operator.domain.replica import Replica
 from llmworker_operator.domain.worker import Worker
@@ -30,6 +31,7 @@ class Snapshot:
     admission_problems: Sequence[str]
     """Why the watchdogs get no rights; empty while the policies are in force."""
     now: datetime
+    pause: ClusterPause = field(default_factory=ClusterPause)
 
     @property
     def living(self) -> set[str]:

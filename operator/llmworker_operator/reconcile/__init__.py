@@ -12,6 +12,7 @@ from llmworker_operator.domain.worker import UnreadableWorker, Worker, WorkerKey
 from llmworker_operator.reconcile.children import ChildWriter
 from llmworker_operator.reconcile.gather import gather
 from llmworker_operator.reconcile.incidents import IncidentWriter
+from llmworker_operator.reconcile.nodes import taint_nodes
 from llmworker_operator.reconcile.pods import update_watchdogs, write_methods
 from llmworker_operator.reconcile.rights import withdraw_undeserved
 from llmworker_operator.reconcile.status import facts_of, write_status, write_unreadable
@@ -59,13 +60,17 @@ async def reconcile(context: Context, key: WorkerKey) -> timedelta | None:
     if isinstance(worker, UnreadableWorker):
         await withdraw_undeserved(context, key)
         await write_unreadable(context, worker, context.clock())
+    if worker is None:
+        context.metrics.conditions.set(key, (), ())
     if not isinstance(worker, Worker) or worker.deleting:
         return None
     snapshot = await gather(context, worker)
     children = await ChildWriter(context, snapshot).run()
     await write_methods(context, snapshot)
     update = await update_watchdogs(context, snapshot)
-    await write_status(context, facts_of(context, snapshot, children, update), snapshot.now)
+    facts = facts_of(context, snapshot, children, update)
+    await write_status(context, facts, snapshot.now)
+    await taint_nodes(context, facts.suspect_nodes)
     waits = [SOON] if children.wait else []
     if children.stalls:
         waits.append(STALLED_PERIOD)

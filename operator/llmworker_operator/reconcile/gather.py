@@ -67,4 +67,5 @@ async def gather(context: Context, worker: Worker) -> Snapshot:
         kubelets=await _kubelets(context, worker),
         admission_problems=admission_problems(cache),
         now=context.clock(),
+        pause=cache.cluster_pause(),
     )

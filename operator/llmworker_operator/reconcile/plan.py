@@ -44,7 +44,7 @@ def wanted_children(snapshot: Snapshot) -> list[dict[str, Any]]:
     return [
         service_account(namespace, snapshot.neighbours),
         *rights,
-        policy_config_map(worker),
+        policy_config_map(worker, snapshot.pause),
         service(worker),
         disruption_budget(worker),
     ]

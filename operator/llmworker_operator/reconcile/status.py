@@ -11,9 +11,11 @@ from llm_watchdog.api.reasons import RestartMethod
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.errors import ConflictError, GoneError
 from llmworker_operator.adapters.events import Subject
-from llmworker_operator.domain.conditions import ConditionType, dated, unreadable, worker_status
+from llmworker_operator.domain.condition import ConditionType
+from llmworker_operator.domain.conditions import dated, unreadable, worker_status
 from llmworker_operator.domain.facts import Facts, Stall, StallReason
 from llmworker_operator.domain.held import held_by
+from llmworker_operator.domain.nodes import suspect_nodes
 from llmworker_operator.domain.rollout import read_rollout
 from llmworker_operator.reconcile.incidents import decide_for
 
@@ -34,10 +36,21 @@ RESTART_REMEDY = (
     "and a restartMethod that fits"
 )
 
-TOLD = frozenset({ConditionType.STALLED, ConditionType.DEGRADED, ConditionType.REMEDIATION_HELD, ConditionType.LIMITED})
+TOLD = frozenset(
+    {
+        ConditionType.STALLED,
+        ConditionType.DEGRADED,
+        ConditionType.REMEDIATION_HELD,
+        ConditionType.LIMITED,
+        ConditionType.NODE_SUSPECT,
+        ConditionType.REPLICAS_DISAGREE,
+        ConditionType.PAUSED,
+        ConditionType.PAUSE_UNREADABLE,
+    }
+)
 
-SAID_IN_WORDS = frozenset({ConditionType.LIMITED})
-"""The message changes with the spec only, and so each change of it is news."""
+SAID_IN_WORDS = frozenset({ConditionType.LIMITED, ConditionType.NODE_SUSPECT, ConditionType.PAUSED})
+"""The message has no numbers that change by themselves, and so each change of it is news."""
 
 
 def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: UpdateDecision) -> Facts:
@@ -60,6 +73,15 @@ def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: Up
         held_reason=held_reason,
         degraded=update.problem or update.waits,
         degraded_reason="WatchdogUpdateFailed" if update.problem else "WatchdogUpdateWaiting" if update.waits else "",
+        dissents=context.dissents.of(worker.key),
+        suspect_nodes=suspect_nodes(
+            context.cache.incidents.of(worker.key),
+            context.cache.replicas.of(worker.key),
+            context.cache.kubelets(),
+            context.settings.node_suspect,
+            snapshot.now,
+        ),
+        pause=snapshot.pause,
     )
 
 
@@ -89,12 +111,13 @@ async def write_status(context: Context, facts: Facts, now: datetime) -> None:
 
 async def write_unreadable(context: Context, worker: UnreadableWorker, now: datetime) -> None:
     previous = worker.status.get("conditions") or ()
-    conditions = dated(unreadable(worker.problem), previous, worker.generation, now)
+    conditions = dated(unreadable(worker.problem, context.cache.cluster_pause()), previous, worker.generation, now)
     kept = {key: value for key, value in worker.status.items() if key in {"replicas", "readyReplicas", "selector"}}
     await _write(context, worker, {**kept, "observedGeneration": worker.generation, "conditions": conditions})
 
 
 async def _write(context: Context, worker: Worker | UnreadableWorker, status: Mapping[str, Any]) -> None:
+    context.metrics.conditions.set(worker.key, status["conditions"], TOLD)
     if status == worker.status:
         return
     manifest = {

@@ -73,6 +73,10 @@ ENV_POD_NAMESPACE: Final = "LLM_WATCHDOG_POD_NAMESPACE"
 ENV_POD_UID: Final = "LLM_WATCHDOG_POD_UID"
 ENV_NODE_NAME: Final = "LLM_WATCHDOG_NODE_NAME"
 
+CONDITION_PAUSED: Final = "Paused"
+"""Of a worker. Its watchdogs heed it if the reason is `REASON_WHOLE_CLUSTER`; the message is why."""
+REASON_WHOLE_CLUSTER: Final = "WholeCluster"
+
 WORKER_NAME_MAX: Final = 45
 """A worker's name becomes part of pod names: 63 minus `-<10 of the ReplicaSet>-<5 of the pod>` and a spare."""
 

@@ -214,3 +214,5 @@ class Policy:
 
     engine: EngineTarget
     watchdog: WatchdogPolicy = field(default_factory=WatchdogPolicy)
+    cluster_paused: PausedPolicy | None = None
+    """The switch of the whole cluster, which a mounted file passes on without an API server."""

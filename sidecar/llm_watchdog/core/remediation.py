@@ -70,7 +70,7 @@ def note_departure(case: Case, situation: Situation) -> Case:
 
 def note_pause(case: Case, situation: Situation) -> Case:
     """The message says that everything waits, and why, for as long as it does."""
-    message, reason = case.status.message, situation.modes.paused
+    message, reason = case.status.message, situation.modes.pause
     if case.closed:
         return case
     note = f"paused: {reason}." if reason and situation.modes.of(case.fault) is Mode.ENFORCE else ""

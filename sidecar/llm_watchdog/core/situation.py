@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -87,7 +87,9 @@ class Modes:
     overrides: dict[str, Mode] = field(default_factory=dict)
     """Keyed by fault class; a string in the type, as JSON has no other keys."""
     paused: str = ""
-    """Why nothing may be begun; empty: it may."""
+    """Why nothing may be begun at this worker; empty: it may."""
+    cluster_paused: str = ""
+    """The same for the whole cluster."""
 
     def of(self, fault: FaultClass) -> Mode:
         """The one that counts."""
@@ -103,7 +105,16 @@ class Modes:
         mode = self.of(fault)
         if mode is not Mode.ENFORCE:
             return f"the mode is {mode} now"
-        return f"paused: {self.paused}" if self.paused else ""
+        return f"paused: {self.pause}" if self.pause else ""
+
+    @property
+    def pause(self) -> str:
+        """Why nothing may be begun, the cluster's reason first; empty: it may."""
+        return f"the whole cluster, {self.cluster_paused}" if self.cluster_paused else self.paused
+
+    def paused_also_by(self, document: Modes) -> Modes:
+        """Each of the two ways on which the cluster's switch comes may be cut, so one that says it is enough."""
+        return replace(self, cluster_paused=self.cluster_paused or document.cluster_paused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

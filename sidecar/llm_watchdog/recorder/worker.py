@@ -57,7 +57,10 @@ class WorkerWatch:
 
 
 def modes_of(worker: dict[str, Any]) -> Modes:
-    """`spec.watchdog.mode`, what each detector says otherwise, and `paused`. Raises ValueError and AttributeError."""
+    """`spec.watchdog.mode`, what each detector says otherwise, `paused`, and whether the whole cluster is.
+
+    Raises ValueError and AttributeError.
+    """
     watchdog = worker.get("spec", {}).get("watchdog") or {}
     detectors = watchdog.get("detectors") or {}
     said = {fault: (detectors.get(f"{fault[0].lower()}{fault[1:]}") or {}).get("mode") for fault in FaultClass}
@@ -65,7 +68,21 @@ def modes_of(worker: dict[str, Any]) -> Modes:
     paused = watchdog.get("paused")
     # The schema wants a reason; a pause without one is a pause all the same.
     reason = "" if paused is None else str(paused.get("reason") or "no reason given")[:PAUSE_REASON_MAX]
-    return Modes(mode=Mode(watchdog.get("mode") or Mode.ENFORCE), overrides=overrides, paused=reason)
+    return Modes(
+        mode=Mode(watchdog.get("mode") or Mode.ENFORCE),
+        overrides=overrides,
+        paused=reason,
+        cluster_paused=_cluster_pause(worker.get("status") or {}),
+    )
+
+
+def _cluster_pause(status: dict[str, Any]) -> str:
+    """What the operator passes on. Raises AttributeError."""
+    wanted = (names.CONDITION_PAUSED, names.REASON_WHOLE_CLUSTER, "True")
+    for condition in status.get("conditions") or ():
+        if (condition.get("type"), condition.get("reason"), condition.get("status")) == wanted:
+            return str(condition.get("message") or "no reason given")[:PAUSE_REASON_MAX]
+    return ""
 
 
 def power_of(worker: dict[str, Any]) -> PowerWish:
