@@ -9,8 +9,9 @@ import yaml
 
 from tests.operator.live.api import Api, condition, until
 from tests.operator.live.conftest import BASE, SYSTEM
-from tests.operator.live.fleet import Fleet, stamp
+from tests.operator.live.fleet import Fleet, make_pod, stamp
 from tests.operator.live.process import operator
+from tests.operator.live.worker import worker_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,39 @@ def test_two_replicas_on_one_node_are_said_and_without_the_right_no_more_than_th
             api.delete("llmincidents", namespace, name)
         until(lambda: not condition(fleet.worker(), "NodeSuspect"))
         assert started.stop() == 0
+
+
+def test_a_device_that_is_reported_as_unhealthy(api: Api, installed: Path, namespace: str, tmp_path: Path) -> None:
+    """As the kubelet writes it, through the API server's own validation of that field."""
+    gpu = {"limits": {"example.com/gpu": "1"}, "requests": {"example.com/gpu": "1"}}
+    template = {
+        "metadata": {"labels": {"llmworker.dev/worker": "qwen"}},
+        "spec": {
+            "containers": [{"name": "engine", "image": "engine:1", "resources": gpu}],
+            "initContainers": [{"name": "llm-watchdog", "image": "watchdog:1", "restartPolicy": "Always"}],
+            "automountServiceAccountToken": False,
+        },
+    }
+    api.create("serviceaccounts", {"metadata": {"name": "default", "namespace": namespace}})
+    with operator(installed, tmp_path / "operator.log") as started:
+        started.wait_until_it_leads()
+        api.create("llmworkers", worker_manifest(namespace))
+        make_pod(api, namespace, "qwen-x-0", template, "new-node")
+        for health, suspected in (("Unhealthy", True), ("Healthy", False)):
+            device = {"name": "example.com/gpu", "resources": [{"resourceID": "gpu-7", "health": health}]}
+            engine = {"name": "engine", "image": "engine:1", "imageID": "x", "ready": True, "restartCount": 0}
+            seen = {**engine, "state": {"running": {}}, "allocatedResourcesStatus": [device]}
+            api.patch("pods", namespace, "qwen-x-0", {"status": {"containerStatuses": [seen]}}, "status")
+            until(lambda: bool(suspect(api, namespace)) is suspected)  # noqa: B023
+            if suspected:
+                said = suspect(api, namespace) or {}
+                assert said["reason"] == "DeviceUnhealthy"
+                assert "node new-node: example.com/gpu gpu-7 of pod qwen-x-0 is" in said["message"]
+        assert started.stop() == 0
+
+
+def suspect(api: Api, namespace: str) -> dict[str, Any] | None:
+    return condition(api.get("llmworkers", namespace, "qwen"), "NodeSuspect")
 
 
 @pytest.mark.usefixtures("clean")
