@@ -56,8 +56,24 @@ def test_local_overlay_pulls_nothing_and_names_local_images(installed: ApiAccess
 
 
 def test_monitoring_is_well_formed(installed: ApiAccess) -> None:
-    ports = {each["metadata"]["name"]: each["spec"]["podMetricsEndpoints"] for each in built(installed, "monitoring")}
+    objects = built(installed, "monitoring")
+    monitors = [each for each in objects if each["kind"] == "PodMonitor"]
+    assert [each["kind"] for each in objects if each not in monitors] == ["PrometheusRule"]
+    ports = {each["metadata"]["name"]: each["spec"]["podMetricsEndpoints"] for each in monitors}
     assert ports["llmworker-watchdogs"][0]["port"] == names.WATCHDOG_PORT_NAME
+
+
+def test_the_right_to_taint_nodes_comes_with_its_overlay_only(installed: ApiAccess) -> None:
+    """And with the setting that uses it."""
+    added = {(each["kind"], each["metadata"]["name"]): each for each in built(installed, "overlays/taint-nodes")}
+    base = {(each["kind"], each["metadata"]["name"]) for each in built(installed, "base")}
+    name = "llmworker-operator-taint-nodes"
+    assert added.keys() - base == {("ClusterRole", name), ("ClusterRoleBinding", name)}
+    assert added["ClusterRole", name]["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]
+    (container,) = added["Deployment", "llmworker-operator"]["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env["LLMWORKER_TAINT_SUSPECT_NODES"] == "true"
+    assert not may(installed, OPERATOR, "models", "patch", "nodes")
 
 
 def test_operator_passes_pod_security_restricted(installed: ApiAccess) -> None:
