@@ -187,9 +187,26 @@ INCIDENCES: Final = (0.5, 0.2, 0.05, 1 / 60)
 
 HEALTHY: Final = (
     Behaviour(name="slow health", says="health answers in 1.00 to 1.03 s", faults=("slow-health=1.03",)),
-    Behaviour(name="health 503 when busy", says="during a prefill", faults=("health-fails-when-busy=15",)),
-    Behaviour(name="kernel compile", says="one step takes 30 to 70 s", faults=("jit-stall=30..70",)),
-    Behaviour(name="long prefill", says="each first token takes 5 to 15 s", faults=("long-prefill=5..15",)),
+    Behaviour(
+        name="health 503 when busy",
+        says="during a prefill",
+        faults=("health-fails-when-busy=15",),
+        loads=LOADED,
+        story=Story.DOCUMENTS,
+    ),
+    Behaviour(
+        name="kernel compile",
+        says="one step takes 30 to 70 s: that of a prompt of a new length",
+        faults=("jit-stall=30..70",),
+        story=Story.NEW_SHAPE,
+    ),
+    Behaviour(
+        name="long prefill",
+        says="a document takes 5 to 15 s to its first token, and stops everybody",
+        faults=("long-prefill=5..15",),
+        loads=LOADED,
+        story=Story.DOCUMENTS,
+    ),
     Behaviour(name="slow decode", says="a token takes a second", faults=("slow=1",)),
     Behaviour(
         name="model load of 10 minutes",

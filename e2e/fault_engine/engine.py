@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, Final
 
 from .faults.active import ActiveFaults
+from .faults.effects.effect import NOBODY
 from .limits import Limits
 from .request import Output, Request, Stats
 from .scheduler import Scheduler, Step
@@ -51,11 +52,11 @@ class Engine:
         return None if self.frozen_requests else self.scheduler.plan(self.faults)
 
     def step_seconds(self, step: Step) -> float:
-        return self.faults.step_seconds(step.healthy_seconds(self.limits), step.admitted)
+        return self.faults.step_seconds(step.healthy_seconds(self.limits), step.admission)
 
     def rest_seconds(self, step: Step) -> float:
         """The same for a step that runs already: what happens once, at its beginning, is not asked again."""
-        return self.faults.step_seconds(step.healthy_seconds(self.limits), admitted=0)
+        return self.faults.step_seconds(step.healthy_seconds(self.limits), NOBODY)
 
     def finish(self, step: Step) -> None:
         self.outputs += self.scheduler.finish(step, self.faults)

@@ -8,7 +8,8 @@ from typing import Any
 
 from . import tokenizer
 from .faults.active import ActiveFaults
-from .limits import STEP_TOKENS, Limits
+from .faults.effects.effect import Admission
+from .limits import BLOCK_TOKENS, STEP_TOKENS, Limits
 from .prefix_cache import PrefixCache
 from .request import Output, Request, Said, Stats
 
@@ -16,7 +17,14 @@ from .request import Output, Request, Said, Stats
 @dataclass(slots=True)
 class Step:
     prefill: dict[str, int] = field(default_factory=dict)  # tokens by request
-    admitted: int = 0
+    admitted: list[Request] = field(default_factory=list)
+    unseen: bool = False  # a prompt of a length that was never computed
+
+    @property
+    def admission(self) -> Admission:
+        """As faults see it."""
+        longest = max((len(request.prompt) for request in self.admitted), default=0)
+        return Admission(requests=len(self.admitted), longest=longest, unseen=self.unseen)
 
     def healthy_seconds(self, limits: Limits) -> float:
         return limits.token_seconds + sum(self.prefill.values()) * limits.prefill_token_seconds
@@ -30,6 +38,7 @@ class Scheduler:
         self._running: dict[str, Request] = {}
         self._cache = PrefixCache(limits.kv_blocks)
         self._newest = ""
+        self._lengths: set[int] = set()
         self._stale: list[Said] = []
         self._counts = dict.fromkeys(("prefix_queries", "prefix_hits", "decoded", "prefilled", "batches"), 0)
 
@@ -83,7 +92,8 @@ class Scheduler:
             if faults.admit(request, len(self._running)):
                 self._waiting.remove(request)
                 self._admit(request)
-                step.admitted += 1
+                step.admitted.append(request)
+                step.unseen |= self._is_unseen(request)
         if all(request.leaked for request in self._running.values()):
             return None
         budget = STEP_TOKENS
@@ -137,6 +147,13 @@ class Scheduler:
         ]
         free = range(len(used), self._limits.max_num_seqs)
         return [*used, *({"id": place, "busy": False, "prompt": 0, "decoded": 0, "left": 0} for place in free)]
+
+    def _is_unseen(self, request: Request) -> bool:
+        """Kernels are compiled for shapes, and lengths of prompts are padded to whole blocks."""
+        length = -(-len(request.prompt) // BLOCK_TOKENS)
+        unseen = length not in self._lengths
+        self._lengths.add(length)
+        return unseen
 
     def _admit(self, request: Request) -> None:
         known, request.origin = self._cache.reuse(request.prompt, request.salt, request.number)

@@ -84,6 +84,7 @@ def _beside(load: TrafficLoad) -> tuple[Step, ...]:
 
 
 _A_FEW: Final = TrafficLoad(streams=4, max_tokens=64)
+_LONG_PROMPTS: Final = TrafficLoad(streams=4, max_tokens=64, prompt_words=1200)
 _SLEEP: Final[tuple[Step, ...]] = (Put(), Power.SLEEP, Wait(8), Power.WAKE)
 _SHORT: Final = TrafficLoad(streams=8, max_tokens=8, pause_seconds=0.2)
 _SOON_GIVEN_UP: Final[Mapping[str, Any]] = {"remediation": {"startupTimeout": "30s"}}
@@ -127,9 +128,9 @@ _SCENES: Final[Mapping[str, Scene]] = {
     "busy": Scene(steps=(Users(TrafficLoad(streams=24)),)),
     "one-long-answer": Scene(steps=(Users(TrafficLoad(streams=1, max_tokens=4000)),)),
     # The request that is compiled for is a user's: a canary of a known shape has no such excuse.
-    "jit-stall": Scene(steps=_beside(TrafficLoad(streams=8, max_tokens=16, pause_seconds=0.1))),
-    "long-prefill": Scene(steps=_beside(_A_FEW)),
-    "health-fails-when-busy": Scene(steps=_beside(_A_FEW)),
+    "jit-stall": Scene(steps=(*_beside(_A_FEW), Users(_LONG_PROMPTS))),
+    "long-prefill": Scene(steps=_beside(_LONG_PROMPTS)),
+    "health-fails-when-busy": Scene(steps=_beside(_LONG_PROMPTS)),
     "slow": Scene(argument="0.5"),
     "slow-start": Scene(argument="60", from_start=True),
     "repeats-by-nature": Scene(options=("--model-kind=tiny-random",), from_start=True),

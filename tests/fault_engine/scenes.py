@@ -9,6 +9,7 @@ from tests.fault_engine.wire import ANSWER, PROMPT, Connection, Reply, Way, ask,
 
 SILENCE_SECONDS: Final = 0.25
 LONG: Final = 3000
+LONG_WORDS: Final = 600
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ def silent(scene: Scene) -> None:
     """The request is taken, and no token comes."""
     scene.order()
     reply = scene.ask(silence=SILENCE_SECONDS)
+    assert reply.end == "open"
+    assert scene.text(reply) == "" if reply.body else True
+
+
+def silent_on_a_long_prompt(scene: Scene) -> None:
+    """Of a length that was not seen before."""
+    scene.order()
+    reply = scene.ask(prompt=f"{PROMPT} {'the sea ' * LONG_WORDS}", silence=SILENCE_SECONDS)
     assert reply.end == "open"
     assert scene.text(reply) == "" if reply.body else True
 

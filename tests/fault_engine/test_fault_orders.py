@@ -79,13 +79,13 @@ async def test_slow_and_its_lifting_take_effect_in_the_running_step(engine: Engi
 async def test_jit_stall_holds_up_one_request_once(engine: EngineProcess) -> None:
     await soon(lambda: engine.metric("num_requests_running") == 0)
     engine.order("jit-stall", 3600)
-    async with streaming(engine, max_tokens=2) as first:
+    async with streaming(engine, prompt="the sea " * 100, max_tokens=2) as first:
         await soon(lambda: not answers(engine))
         assert engine.metric("num_requests_running") == 0  # nothing was pushed yet
         engine.lift()
         await soon(lambda: first.finished)
     engine.order("jit-stall", 0.1)
-    assert complete(engine, max_tokens=2).status_code == 200
+    assert complete(engine, prompt="the sea " * 200, max_tokens=2).status_code == 200
     before = engine.metric("generation_tokens_total")
     assert complete(engine, max_tokens=2).status_code == 200
     assert engine.metric("generation_tokens_total") == before + 2

@@ -4,6 +4,7 @@ import pytest
 
 from e2e.fault_engine.engine import Answer, Engine
 from e2e.fault_engine.faults.active import ActiveFaults, Order
+from e2e.fault_engine.faults.effects.effect import Admission
 from e2e.fault_engine.limits import STEP_TOKENS, Limits
 from e2e.fault_engine.request import Output, Request
 from e2e.fault_engine.tokenizer import answer_length
@@ -118,21 +119,44 @@ def test_resume_while_asleep_does_not_wake() -> None:
     assert engine.call(4, "is_sleeping", {}) == Answer(4, True)
 
 
-def test_a_compile_stall_is_spent_by_one_admission() -> None:
-    faults = faulty(("jit-stall", "30"))
-    assert faults.step_seconds(0.02, admitted=0) == pytest.approx(0.02)
-    assert faults.step_seconds(0.02, admitted=1) == pytest.approx(30.02)
-    assert faults.step_seconds(0.02, admitted=1) == pytest.approx(0.02)
+def seconds(engine: Engine) -> float:
+    """Of the next step, which is made."""
+    planned = engine.plan()
+    assert planned is not None
+    engine.finish(planned)
+    return engine.step_seconds(planned)
+
+
+def test_a_compile_stall_comes_with_a_length_that_was_never_computed_and_once() -> None:
+    engine = Engine(LIMITS)
+    engine.scheduler.add(request("seen", prompt=30, max_tokens=1))
+    drain(engine)
+    engine.faults.replace([Order("jit-stall", "30", 1)], now=0.0)
+    took = []
+    for name, prompt in (("alike", 25), ("longer", 300), ("longer still", 900)):
+        engine.scheduler.add(request(name, prompt=prompt, max_tokens=1))
+        took.append(seconds(engine))
+    assert [round(time) for time in took] == [0, 30, 0]
+
+
+def test_a_long_prefill_is_one_of_a_long_prompt() -> None:
+    engine = Engine(LIMITS, faults=faulty(("long-prefill", "12")))
+    took = []
+    for name, prompt in (("short", 499), ("long", 500), ("short again", 20)):
+        engine.scheduler.add(request(name, prompt=prompt, max_tokens=1))
+        took.append(seconds(engine))
+    assert [round(time) for time in took] == [0, 12, 0]
 
 
 def test_a_repeated_order_keeps_the_state_of_a_fault_and_a_new_one_does_not() -> None:
     faults = ActiveFaults()
+    admitted = Admission(requests=1, longest=3, unseen=True)
     assert not faults.replace([Order("jit-stall", "30", 1)], now=0.0)
-    faults.step_seconds(0.02, admitted=1)
+    faults.step_seconds(0.02, admitted)
     assert not faults.replace([Order("jit-stall", "30", 1), Order("hang", None, 2)], now=1.0)
-    assert faults.step_seconds(0.02, admitted=1) == pytest.approx(0.02)
+    assert faults.step_seconds(0.02, admitted) == pytest.approx(0.02)
     assert faults.replace([Order("jit-stall", "30", 3)], now=2.0)
-    assert faults.step_seconds(0.02, admitted=1) == pytest.approx(30.02)
+    assert faults.step_seconds(0.02, admitted) == pytest.approx(30.02)
 
 
 def test_death_is_counted_from_the_order() -> None:

@@ -69,7 +69,8 @@ def load_of(case: Case) -> Load:
         users=case.users,
         pause_seconds=RARE_SECONDS if case.story is Story.RARE_USER else 2.0,
         leave_share=leaves,
-        long_prompt_words=1500 if case.story is Story.LONG_PROMPTS else 0,
+        long_prompt_words=1500 if case.story in (Story.LONG_PROMPTS, Story.DOCUMENTS) else 0,
+        long_prompt_every=2 if case.story is Story.DOCUMENTS else 10,
         max_tokens=2000 if case.story in (Story.LONG_ANSWERS, Story.LONG_LEAVERS) else 64,
     )
 
@@ -84,6 +85,9 @@ async def tell_story(case: Case, machine: Container, users: Users) -> None:
             machine.load_again(case.entry.name, case.argument)
         case Story.BURST:
             await users.burst(BURST)
+        case Story.NEW_SHAPE:
+            machine.order(case.fault, case.argument, case.incidence)
+            await users.ask_anew()
         case _ if case.entry.effects:
             machine.order(case.fault, case.argument, case.incidence)
     await asyncio.Event().wait()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from benchmarks.detection.rule import Wire
 
 HEADERS: Final = {"Host": "127.0.0.1:8000", "User-Agent": "user", "Content-Type": "application/json"}
+NEW_WORDS: Final = (100, 300, 1200)
+"""From a prompt that fits into one packet to a document."""
 AWAY_SECONDS: Final = 1.0
 """How often a user looks whether the replica is in rotation again."""
 
@@ -39,7 +41,8 @@ class Load:
     leave_share: float = 0.0
     """Of the answers, that many are left in the middle."""
     long_prompt_words: int = 0
-    """Of one question in ten."""
+    """Of one question in `long_prompt_every`."""
+    long_prompt_every: int = 10
 
 
 class Users:
@@ -62,6 +65,11 @@ class Users:
         """So many questions at once; returns when the last is answered."""
         await asyncio.gather(*(self._ask(self._patience(place)) for place in range(count)))
 
+    async def ask_anew(self) -> None:
+        """Once, with a prompt of a length that nobody had; returns when it is answered, or given up on."""
+        words, patience = self._luck.choice(NEW_WORDS), self._luck.choice((15.0, *self._load.patience_seconds))
+        await self._ask(patience, words)
+
     def _patience(self, place: int) -> float:
         return self._load.patience_seconds[place % len(self._load.patience_seconds)]
 
@@ -73,9 +81,9 @@ class Users:
             else:
                 await asyncio.sleep(AWAY_SECONDS)
 
-    async def _ask(self, patience: float) -> None:
+    async def _ask(self, patience: float, words: int | None = None) -> None:
         """One stream to its end, however it ends."""
-        path, body = self._question()
+        path, body = self._question(words)
         leaves_after = self._luck.randint(2, 12) if self._luck.random() < self._load.leave_share else None
         with suppress(OSError, httpx.HTTPError, TimeoutError):
             connection = await self._network.open("POST", path, HEADERS, body, own=False)
@@ -90,10 +98,11 @@ class Users:
             finally:
                 self._network.close(connection)
 
-    def _question(self) -> tuple[str, bytes]:
+    def _question(self, words: int | None = None) -> tuple[str, bytes]:
         self._asked += 1
-        words, long = self._load.prompt_words, self._load.long_prompt_words
-        if long and self._asked % 10 == 0:
+        long = self._load.long_prompt_words
+        words = words or self._load.prompt_words
+        if long and self._asked % self._load.long_prompt_every == 0:
             words = long
         seed = self._luck.getrandbits(30)
         prompt = decode(answer_token(seed, place) for place in range(words))

@@ -8,7 +8,7 @@ from typing import Any
 from ..request import Output, Request, Said, Stats
 from ..wire import HEALTHY, Wire
 from . import FAULTS
-from .effects.effect import Effect, Refusal
+from .effects.effect import Admission, Effect, Refusal
 from .entry import Begins, Hits
 
 
@@ -167,7 +167,7 @@ class ActiveFaults:
     def emit(self, request: Request, newest: str) -> bool:
         return all(effect.emits(request, newest) for effect in self._hitting(request))
 
-    def step_seconds(self, healthy: float, admitted: int) -> float:
+    def step_seconds(self, healthy: float, admitted: Admission) -> float:
         seconds = healthy
         for effect in self._all():
             seconds = effect.step_seconds(seconds, admitted, self._requests)

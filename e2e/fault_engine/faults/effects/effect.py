@@ -1,12 +1,26 @@
 """What an effect can change: hooks that both processes ask. Pure; every default is what a healthy engine does."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...wire import Wire
 
 if TYPE_CHECKING:
     from ...request import Output, Request, Said, Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Those who got their slots with a step."""
+
+    requests: int = 0
+    longest: int = 0
+    """Tokens of the longest prompt among them."""
+    unseen: bool = False
+    """One of them has a prompt of a length that this process never computed."""
+
+
+NOBODY: Final = Admission()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,8 @@ class Effect:
         del request, newest
         return True
 
-    def step_seconds(self, healthy: float, admitted: int, requests: int) -> float:
-        """How long a step takes that began with so many newly admitted requests, of so many ever."""
+    def step_seconds(self, healthy: float, admitted: Admission, requests: int) -> float:
+        """How long a step takes, and how many requests there were ever."""
         del admitted, requests
         return healthy
 
