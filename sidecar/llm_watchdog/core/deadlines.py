@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.company import company_at
 from llm_watchdog.core.habits import LENGTH_SAMPLES, Habit, Habits, Length
+from llm_watchdog.core.lulls import after_lull, times_longer
 from llm_watchdog.core.pace import FACTOR, PATIENCE_MAX, pace
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def deadlines(window: Window, policy: StalledStreamPolicy, shape: str, others: i
         first_token=fixed.first_token * alone,
         token_gap=fixed.token_gap * gap,
         restart=restart,
-        busy=max(fixed.busy * busy, fixed.first_token * alone),
+        busy=max(fixed.busy * max(busy, times_longer(habits, fixed.busy)), fixed.first_token * alone),
         busy_restart=max(fixed.busy_restart * busy, restart),
     )
 
@@ -125,7 +126,8 @@ def usual(window: Window, shape: str) -> float | None:
 def learn(window: Window, verdict: Verdict) -> Window:
     """The window that has learned from what ended since it last did. To be called with each verdict."""
     sick = any(finding.incident for finding in verdict.findings)
-    habits = replace(window.habits, sick_at=verdict.at) if sick else window.habits
+    habits = after_lull(window, window.habits, verdict.at)
+    habits = replace(habits, sick_at=verdict.at) if sick else habits
     if verdict.is_well:
         for canary in window.canaries:
             if (canary.finished_at or canary.started_at) > habits.learned_until:

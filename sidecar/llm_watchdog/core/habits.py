@@ -6,7 +6,7 @@ Times are seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from llm_watchdog.core.observations import StatusObservation
@@ -26,6 +26,17 @@ class Habit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lull:
+    """The longest silence beside users that ended by itself."""
+
+    seconds: float = 0.0
+    at: float = float("-inf")
+    """When it, or one that was half as long, was last seen to end."""
+    since: float | None = None
+    """Begin of the one that lasts now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
     """Keyed by what was measured: the shape and the load of a canary, or the engine's own histogram."""
 
@@ -33,8 +44,14 @@ class Habits:
     gap: Mapping[str, Habit] = field(default_factory=dict)
     learned_until: float = float("-inf")
     """Observations that ended up to this moment have been learned from, or passed over."""
+    lull: Lull = field(default_factory=Lull)
     sick_at: float = float("-inf")
     """When a verdict last said that the replica is sick."""
+
+
+def interrupted(habits: Habits) -> Habits:
+    """Another process, or a sleep: that the silence is over says nothing about the engine that was silent."""
+    return replace(habits, lull=replace(habits.lull, since=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

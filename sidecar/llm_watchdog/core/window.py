@@ -11,7 +11,7 @@ from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.complaints import Judged
 from llm_watchdog.core.connections import Ledger, Traffic
-from llm_watchdog.core.habits import Habits, Hold, Length
+from llm_watchdog.core.habits import Habits, Hold, Length, interrupted
 from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.observations import (
     HealthObservation,
@@ -128,7 +128,7 @@ class Window:
             came_up=self.came_up or self.answered,
             starting_since=self.starting_since if still_starting else self.beat_at,
             started_over_at=self.beat_at,
-            habits=self.habits,
+            habits=interrupted(self.habits),
         )
 
     def horizon(self, now: float) -> float:
@@ -175,6 +175,7 @@ class Window:
             answered_at=None,
             canaries=(),
             warm_shapes=frozenset(),
+            habits=interrupted(self.habits),
             came_up=self.came_up or self.answered,
         )
 
