@@ -42,12 +42,22 @@ def test_a_replica_that_prefills_for_long_leaves_rotation_once_and_not_with_ever
 
 
 def test_its_hang_is_found_all_the_same() -> None:
+    """As late as a prompt of four times the length would be answered."""
     hang = BEGIN + 10 * PERIOD
-    simulation = prefills(BEGIN + 3600, hang).run(hang + 150)
-    assert suspicions(simulation, hang) == 1
+    simulation = prefills(BEGIN + 3600, hang).run(hang + 410)
+    left = next(at for at, verdict in simulation.verdicts if at > hang and verdict.state is VerdictState.SUSPECT)
+    assert left - hang < 45
+    assert simulation.first(VerdictState.FAULTY) is not None
+
+
+def test_what_a_canary_waited_for_beside_users_does_not_excuse_one_that_is_alone() -> None:
+    end, hang = BEGIN + 1800, BEGIN + 1830
+    simulation = prefills(end, hang).run(hang + 25)
+    left = next(at for at, verdict in simulation.verdicts if at > hang and verdict.state is VerdictState.SUSPECT)
+    assert left - hang < 8
     faulty = simulation.first(VerdictState.FAULTY)
     assert faulty is not None
-    assert faulty - hang < 110
+    assert faulty - hang < 25
 
 
 def test_what_was_learned_is_forgotten_with_the_users_who_taught_it() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from llm_watchdog.core.canaries import CanaryOutcome
+
 if TYPE_CHECKING:
+    from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.window import Window
 
 RECENT_TRAFFIC_SECONDS: Final = 5.0
@@ -40,6 +43,23 @@ def company_at(window: Window, moment: float) -> int | None:
     if before is None or not before.readable or before.at < moment - RECENT_TRAFFIC_SECONDS:
         return None
     return max(before.outstanding, int(_counted(window, moment)))
+
+
+def company_of(window: Window, canary: CanaryObservation) -> int | None:
+    """How many requests of others it was served beside; None where it cannot be read.
+
+    A request that had got its headers when the canary began, or came while it waited, is company too: what a canary
+    waited for then says nothing about one that is alone.
+    """
+    others = company_at(window, canary.started_at)
+    if others != 0:
+        return others
+    passed = (c.started_at for c in reversed(window.canaries) if c.outcome is CanaryOutcome.SUCCEEDED)
+    before = next((at for at in passed if at < canary.started_at), canary.started_at)
+    begin = min(before, canary.started_at - RECENT_TRAFFIC_SECONDS)
+    end = canary.started_at if canary.first_token_at is None else canary.first_token_at
+    meanwhile = (t for t in window.traffic if t.at > begin and t.since < end)
+    return int(any(not t.readable or t.asked or t.streaming or t.outstanding for t in meanwhile))
 
 
 def _counted(window: Window, moment: float) -> float:

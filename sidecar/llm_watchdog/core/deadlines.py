@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import CanaryOutcome
-from llm_watchdog.core.company import company_at
+from llm_watchdog.core.company import company_of
 from llm_watchdog.core.habits import LENGTH_SAMPLES, Habit, Habits, Length
 from llm_watchdog.core.lulls import after_lull, times_longer
 from llm_watchdog.core.pace import FACTOR, PATIENCE_MAX, pace
@@ -172,7 +172,7 @@ def _from_canary(window: Window, habits: Habits, canary: CanaryObservation) -> H
     unwatched = any(canary.started_at < blind.end and blind.begin < (last or 0.0) for blind in window.blind)
     if not passed or first is None or last is None or is_first or unwatched or canary.started_at <= habits.sick_at:
         return habits
-    key = _key(canary.shape, company_at(window, canary.started_at))
+    key = _key(canary.shape, company_of(window, canary))
     habits = replace(habits, first_token=_more(habits.first_token, key, first - canary.started_at))
     if canary.tokens > 1:
         habits = replace(habits, gap=_more(habits.gap, key, (last - first) / (canary.tokens - 1)))

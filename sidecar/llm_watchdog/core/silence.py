@@ -59,6 +59,7 @@ def silence(window: Window, now: float) -> Silence | None:
     waits = [Span(_begin(canary), _end(canary, horizon)) for canary in run]
     spans = [Span(max(span.begin, since), span.end) for span in waits]
     covered = [window.seen_seconds(span) for span in spans]
+    alone, others = was_alone(window, since), company_at(window, since)
     return Silence(
         canaries=run,
         since=since,
@@ -67,8 +68,8 @@ def silence(window: Window, now: float) -> Silence | None:
         quiet=horizon - (first if life is None else min(life, horizon)),
         asked=sum(seconds > 0 for seconds in covered),
         warm=all(canary.shape in window.warm_shapes for canary in run),
-        alone=was_alone(window, since),
-        others=company_at(window, since),
+        alone=alone,
+        others=1 if others == 0 and not alone else others,
     )
 
 
