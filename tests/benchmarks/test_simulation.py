@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.detection.behaviours import FAULTY
+from benchmarks.detection.behaviours import FAULTY, HEALTHY
 from benchmarks.detection.cases import Behaviour, LoadName, draw
 from benchmarks.detection.entrants import ENTRANTS
 from benchmarks.detection.scoring import score
@@ -74,6 +74,15 @@ def test_a_frozen_server_is_found_by_everybody_who_asks(rule: str) -> None:
     frozen = next(behaviour for behaviour in FAULTY if behaviour.name == "frozen server")
     case = draw(frozen, "api-server-freeze", "vllm", "1")
     assert score(case, rule, play(case, RULES[rule])).restart_seconds is not None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("dialect", ["vllm", "lazyllm"])
+def test_a_compile_for_a_users_new_prompt_costs_one_departure_and_no_restart(dialect: str) -> None:
+    compiling = next(behaviour for behaviour in HEALTHY if behaviour.name == "kernel compile")
+    case = draw(compiling, "jit-stall=70", dialect, "1")
+    found = score(case, "ours", play(case, RULES["ours"]))
+    assert (found.false_outs, found.false_restarts, found.false_incidents) == (1, 0, 0)
 
 
 class _Mistaken:
