@@ -14,6 +14,11 @@ CONTROL_PORT = 8001
 INIT = ("sh", "-c", '"$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p', "--")
 """Process 1 cannot be stopped from inside its container; behind this one the engine's server is not process 1."""
 
+ACCELERATOR = "/accelerator"
+"""Of a breakable engine: a volume that lives as long as the pod, whatever is restarted in it."""
+BROKEN = f"{ACCELERATOR}/broken"
+UNLESS_BROKEN = ("sh", "-c", f'[ -e {BROKEN} ] && set -- "$@" --fault hang; exec "$@"', "--")
+
 RESTRICTED: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -79,6 +84,15 @@ def vllm_worker(name: str, namespace: str, pod: dict[str, Any] | None = None, *,
     return _worker(name, namespace, {"spec": pod or vllm_pod()}, {"replicas": replicas})
 
 
+def _breakable(pod: dict[str, Any]) -> dict[str, Any]:
+    """Its engine hangs from the start once the file is there: no restart cures it, another pod does."""
+    (engine,) = pod["containers"]
+    command = [*INIT, *UNLESS_BROKEN, *engine["command"][len(INIT) :]]
+    mounts = [{"name": "accelerator", "mountPath": ACCELERATOR}]
+    volumes = [{"name": "accelerator", "emptyDir": {}}]
+    return {"containers": [{**engine, "command": command, "volumeMounts": mounts}], "volumes": volumes}
+
+
 def fault_engine_worker(
     name: str,
     namespace: str,
@@ -88,10 +102,9 @@ def fault_engine_worker(
     env: dict[str, str] | None = None,
     watchdog: dict[str, Any] | None = None,
     annotations: dict[str, str] | None = None,
+    breakable: bool = False,
 ) -> dict[str, Any]:
     """An LLMWorker of fault engines. The annotations are those of its pods."""
-    template = {
-        "metadata": {"annotations": annotations or {}},
-        "spec": {"containers": [fault_engine_container(args, env)]},
-    }
+    pod = {"containers": [fault_engine_container(args, env)]}
+    template = {"metadata": {"annotations": annotations or {}}, "spec": _breakable(pod) if breakable else pod}
     return _worker(name, namespace, template, {"replicas": replicas, "watchdog": watchdog or {}})

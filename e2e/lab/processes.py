@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.lab.access import run
+from e2e.lab.manifests import BROKEN
 from llm_watchdog.api import names
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ def signal(access: Access, namespace: str, pod: str, name: str, pids: list[int])
 def hang(access: Access, namespace: str, pod: str) -> None:
     """Stop the process that makes the tokens; `/health` stays 200."""
     signal(access, namespace, pod, "STOP", find(access, namespace, pod, "EngineCore"))
+
+
+def break_accelerator(access: Access, namespace: str, pod: str) -> None:
+    """Of a breakable engine: it hangs now, and after each restart in this pod."""
+    _shell(access, namespace, pod, f"touch {BROKEN}")
+    hang(access, namespace, pod)
+
+
+def repair_accelerator(access: Access, namespace: str, pod: str) -> None:
+    """The next engine that is started in this pod is well."""
+    _shell(access, namespace, pod, f"rm {BROKEN}")
 
 
 def _shell(access: Access, namespace: str, pod: str, script: str) -> str:

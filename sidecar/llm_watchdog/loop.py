@@ -175,6 +175,7 @@ class Loop:
             api_unreachable_since=view.unreachable_since,
             restart_method=self._place.restart_method,
             last_restart_at=self.replica.last_restart_at,
+            has_operator=view.has_operator,
             order=None if ordered is None else self._restart.answer(ordered),
             abortable=self._abort.abortable,
             abort=None if aborted is None else self._abort.answer(aborted),

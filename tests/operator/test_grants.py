@@ -165,7 +165,7 @@ def test_nothing_is_granted_without_the_admission_policies() -> None:
 
 
 def test_a_step_of_a_newer_watchdog_is_not_granted() -> None:
-    assert refusals(decide(asking("a", step="ReplacePod"))) == [Refusal.NO_STEP]
+    assert refusals(decide(asking("a", step="Reincarnate"))) == [Refusal.NO_STEP]
 
 
 @pytest.mark.parametrize(("ago", "expected"), [(59, [Refusal.COOLDOWN]), (60, [])])

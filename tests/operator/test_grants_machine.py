@@ -51,7 +51,7 @@ class Budget(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock += seconds
 
-    @rule(pod=st.sampled_from(PODS), step=st.sampled_from(["Restart", "LeaveRotation"]))
+    @rule(pod=st.sampled_from(PODS), step=st.sampled_from(["Restart", "ReplacePod", "LeaveRotation"]))
     def a_fault_is_found(self, pod: str, step: str) -> None:
         self.version += 1
         name = f"{pod}-{self.version}"
@@ -98,8 +98,8 @@ class Budget(RuleBasedStateMachine):
             return
         self.claimed[record.name] = record.grant.granted_at
         steps = record.steps
-        if record.restart_requested:
-            steps = (*steps, StepView(step="Restart", started_at=at(self.clock)))
+        if record.disruption_requested:
+            steps = (*steps, StepView(step=str(record.requested_step), started_at=at(self.clock)))
             self.restarts.append(self.clock)
         self.write(record, phase="Acting", steps=steps)
 

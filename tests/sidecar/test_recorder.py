@@ -61,6 +61,7 @@ def recovered() -> Case:
 async def test_created_then_status_then_events() -> None:
     api, case = FakeApi(), serving().sick().case
     async with recording(api) as recorder:
+        assert recorder.view().has_operator, "who can evict its pod"
         recorder.submit([case], OUT)
         await until(lambda: acknowledged(recorder, case))
     assert api.writes[:2] == [f"create llmincidents {case.name}", f"status {case.name} AwaitingGrant"]

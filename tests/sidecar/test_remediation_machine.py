@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -18,6 +18,7 @@ from llm_watchdog.api.policy import AttemptsPolicy, RemediationPolicy, WatchdogP
 from llm_watchdog.api.reasons import (
     FaultClass,
     FindingReason,
+    GrantableStep,
     Mode,
     Phase,
     RestartMethod,
@@ -31,6 +32,7 @@ from llm_watchdog.core.case import Case, EngineMark, FlushOrder, Order, Stage
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.remediation_restart import UNREACHABLE_FOR
 from llm_watchdog.core.replica import Pass, Replica, decide
+from llm_watchdog.core.restart_count import HOUR
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Situation, Traffic
 from tests.sidecar.remediation_errands import Errands
 from tests.sidecar.situations import START, finding
@@ -59,6 +61,8 @@ class Watchdog(Errands):
         self.honoured: list[Order] = []
         self.pending: Order | None = None
         self.kills: list[tuple[str, int]] = []
+        self.began: list[datetime] = []
+        """The steps of these restarts."""
         self.flushed: set[tuple[str, int]] = set()
         """Incident and number of the step."""
 
@@ -87,6 +91,7 @@ class Watchdog(Errands):
             "abortable": self.abortable,
             "abort": self.answer_to_abort(),
             "can_flush": True,
+            "has_operator": True,
             "flush": self.answer_to_flush(),
             "traffic": Traffic(in_flight=self.in_flight, moving=self.in_flight > 0),
         }
@@ -110,6 +115,7 @@ class Watchdog(Errands):
         decided = decide(self.memory, situation)
         if self.mode is Mode.OFF:
             self.check_off(decided)
+        self.check_given_up(decided, situation)
         if crash == "before the journal":
             self.die()
             return
@@ -125,6 +131,23 @@ class Watchdog(Errands):
         self.write_gate(decided.rotation.in_rotation)
         if crash == "after acting":
             self.die()
+
+    def check_given_up(self, decided: Pass, situation: Situation) -> None:
+        """What the operator evicts by is written in a pass that sees the fault, and on a claim that holds."""
+        known = {case.name for case in self.memory.cases if case.open_step is Rung.REPLACE_POD}
+        for case in decided.replica.cases:
+            if case.open_step is not Rung.REPLACE_POD or case.name in known:
+                continue
+            assert situation.faulty(case.fault), "unknown never kills"
+            assert self.mode is Mode.ENFORCE
+            assert not self.paused
+            assert self.durable
+            assert self.gate is not None
+            assert not self.gate.in_rotation
+            held = self.objects[case.name]
+            assert held.phase is Phase.ACTING
+            assert held.grant is not None
+            assert held.grant.step is GrantableStep.REPLACE_POD
 
     def check_off(self, decided: Pass) -> None:
         """Nothing is opened, nothing is ordered, and what stays open is being proven."""
@@ -236,6 +259,7 @@ class Watchdog(Errands):
         self.honoured.append(order)
         steps = [step for step in self.case_of(order).status.steps if step.step is Rung.RESTART]
         self.kills.append((order.incident, len(steps)))
+        self.began.append(steps[-1].started_at)
         self.replace_engine()
         self.die()
 
@@ -313,6 +337,15 @@ class Watchdog(Errands):
                 self.fault(VerdictState.FAULTY, silent=True, faults=faults)
             self.all_goes_on(2, "no")
 
+    @rule(crash=CRASHES)
+    def no_restart_cures_it(self, crash: str) -> None:
+        self.mode, self.paused, self.api_down_at = Mode.ENFORCE, "", None
+        self.disk(durable=True)
+        for _ in range(4):
+            self.fault(VerdictState.FAULTY, silent=True, faults={FaultClass.STALLED_STREAM})
+            self.all_goes_on(3, "no")
+        self.all_goes_on(1, crash)
+
     @rule(crash=CRASHES, state=st.sampled_from([OrderState.HONOURED, OrderState.REFUSED]))
     def the_cache_is_to_blame(self, crash: str, state: OrderState) -> None:
         self.in_flight = 0
@@ -335,6 +368,12 @@ class Watchdog(Errands):
     @invariant()
     def no_step_kills_twice(self) -> None:
         assert len(self.kills) == len(set(self.kills))
+
+    @invariant()
+    def no_replica_is_restarted_for_ever(self) -> None:
+        allowed = self.world.facts["policy"].remediation.budget.max_per_replica
+        began = sorted(self.began)
+        assert all(later - first >= HOUR for first, later in zip(began, began[allowed:], strict=False))
 
     @invariant()
     def no_more_attempts_than_allowed(self) -> None:

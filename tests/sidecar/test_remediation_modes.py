@@ -180,7 +180,7 @@ def test_what_has_begun_is_proven_and_closed() -> None:
 def test_what_did_not_help_is_judged_and_the_rung_after_it_waits() -> None:
     world = ordered().settle(modes=PAUSED, engine=NEW).sick()
     assert steps(world)[-1] == (Rung.RESTART, StepOutcome.FAILED)
-    assert (world.case.stage, world.case.next_rung) == (Stage.WATCHING, Rung.QUARANTINE)
+    assert (world.case.stage, world.case.next_rung) == (Stage.WATCHING, Rung.REPLACE_POD)
     world.settle(modes=Modes())
     assert world.case.status.outcome is Outcome.QUARANTINED
 

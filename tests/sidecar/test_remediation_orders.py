@@ -23,6 +23,9 @@ from llm_watchdog.core.container import CRASH_LOOP, ContainerEnd, EngineContaine
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState
 from tests.sidecar.situations import NEW, OLD, World, ordered, serving
 
+GIVEN_UP = [(Rung.REPLACE_POD, StepOutcome.UNAVAILABLE), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+"""Without an operator."""
+
 
 def steps(world: World) -> list[tuple[Rung, StepOutcome | None]]:
     return [(step.step, step.outcome) for step in world.case.status.steps]
@@ -45,7 +48,7 @@ def test_an_engine_that_stays_the_same_was_not_restarted(answer: OrderState) -> 
     world.look(29.0, order=OrderAnswer(state=answer))
     assert world.case.stage is Stage.ORDERED
     world.look(2.0).settle()
-    assert steps(world)[-2:] == [(Rung.RESTART, StepOutcome.FAILED), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+    assert steps(world)[-3:] == [(Rung.RESTART, StepOutcome.FAILED), *GIVEN_UP]
     assert world.case.status.outcome is Outcome.QUARANTINED
     assert len(world.orders) == 1
 
@@ -90,7 +93,7 @@ def test_a_method_that_is_not_known_yet_is_waited_for_and_one_that_does_not_exis
     assert steps(other) == [
         (Rung.DRAIN, StepOutcome.SUCCEEDED),
         (Rung.RESTART, StepOutcome.UNAVAILABLE),
-        (Rung.QUARANTINE, StepOutcome.SUCCEEDED),
+        *GIVEN_UP,
     ]
 
 
@@ -109,7 +112,7 @@ def test_a_restart_is_repeated_as_often_as_allowed_and_each_one_is_on_record() -
     assert steps(world)[1:] == [
         (Rung.RESTART, StepOutcome.FAILED),
         (Rung.RESTART, StepOutcome.FAILED),
-        (Rung.QUARANTINE, StepOutcome.SUCCEEDED),
+        *GIVEN_UP,
     ]
     proofs = [step.proof or "" for step in world.case.status.steps[1:3]]
     assert [proof.partition(":")[0] for proof in proofs] == ["attempt 1 of 2", "attempt 2 of 2"]
@@ -118,12 +121,12 @@ def test_a_restart_is_repeated_as_often_as_allowed_and_each_one_is_on_record() -
 def test_no_attempt_follows_without_a_verification_that_saw_the_fault_again() -> None:
     world = ordered(**twice("restart")).settle(engine=NEW).unknown(UnknownReason.STARTING)
     world.look(1801.0).settle()
-    assert steps(world)[-2:] == [(Rung.RESTART, StepOutcome.TIMED_OUT), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+    assert steps(world)[-3:] == [(Rung.RESTART, StepOutcome.TIMED_OUT), *GIVEN_UP]
 
 
 def test_a_restart_that_was_not_carried_out_is_not_tried_again() -> None:
     world = ordered(**twice("restart")).settle(order=OrderAnswer(state=OrderState.REFUSED, message="5 in the hour"))
-    assert steps(world)[-2:] == [(Rung.RESTART, StepOutcome.FAILED), (Rung.QUARANTINE, StepOutcome.SUCCEEDED)]
+    assert steps(world)[-3:] == [(Rung.RESTART, StepOutcome.FAILED), *GIVEN_UP]
 
 
 def test_a_restart_that_was_called_off_is_no_attempt() -> None:

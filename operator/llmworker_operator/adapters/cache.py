@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from llm_watchdog.api import names
 from llmworker_operator.adapters import resources
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 EVERYBODY: Final = "everybody"
 """Group of what concerns all workers."""
 
+
+class Aside(NamedTuple):
+    """Group of the pods that were taken out of a worker's ReplicaSet. Three fields, so that it equals no WorkerKey."""
+
+    namespace: str
+    worker: str
+    detached: str = names.DETACHED_SUFFIX
+
+
 AnyWorker = Worker | UnreadableWorker
 
 
@@ -29,6 +38,13 @@ def _by_label(document: Mapping[str, Any]) -> WorkerKey | None:
     metadata = document["metadata"]
     worker = (metadata.get("labels") or {}).get(names.LABEL_WORKER)
     return WorkerKey(metadata["namespace"], worker) if worker else None
+
+
+def _by_pod_label(document: Mapping[str, Any]) -> WorkerKey | Aside | None:
+    key = _by_label(document)
+    if key is None or not key.name.endswith(names.DETACHED_SUFFIX):
+        return key
+    return Aside(key.namespace, key.name.removesuffix(names.DETACHED_SUFFIX))
 
 
 def _by_worker_ref(document: Mapping[str, Any]) -> WorkerKey | None:
@@ -59,7 +75,7 @@ class Cache:
     def __init__(self) -> None:
         self.workers: Store[AnyWorker] = Store(read_worker, _by_own_name)
         self.incidents: Store[IncidentView] = Store(read_incident, _by_worker_ref)
-        self.replicas: Store[Replica] = Store(read_replica, _by_label)
+        self.replicas: Store[Replica] = Store(read_replica, _by_pod_label)
         self.nodes: Store[NodeView] = Store(read_node, _everybody)
         self.children: dict[Resource, Store[Child]] = {
             **{resource: Store(read_child, _by_label) for resource in resources.OWN_CHILDREN},
@@ -111,6 +127,10 @@ class Cache:
         """Workers, and those of whom only incidents are left."""
         return {key for store in (self.workers, self.incidents) for key in store.groups() if isinstance(key, WorkerKey)}
 
+    def detached(self, key: WorkerKey) -> list[Replica]:
+        """Pods that were kept aside and are no replicas of the worker any more."""
+        return self.replicas.of(Aside(key.namespace, key.name))
+
     def neighbours(self, namespace: str) -> list[Worker]:
         """The workers of a namespace that are there to stay."""
         return [w for w in self._workers_in(namespace) if isinstance(w, Worker) and not w.deleting]
@@ -123,6 +143,8 @@ class Cache:
         for group in groups:
             if isinstance(group, WorkerKey):
                 keys.add(group)
+            elif isinstance(group, Aside):
+                keys.add(WorkerKey(group.namespace, group.worker))
             elif group == EVERYBODY:
                 keys |= {w.key for w in self.workers.values()}
             else:

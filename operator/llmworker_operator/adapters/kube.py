@@ -12,6 +12,7 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from llm_watchdog.api import names
 from llmworker_operator.adapters.errors import GoneError, KubeError, UnreachableError, error_for
+from llmworker_operator.adapters.resources import PODS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from llmworker_operator.adapters.resources import Resource
     from llmworker_operator.adapters.write_observer import WriteObserver
 
+    Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
 APPLY: Final = "application/apply-patch+yaml"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 JSON: Final = "application/json"
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -116,6 +120,25 @@ class Kube:
         path = resource.path(namespace, name, subresource)
         return await self._request("PATCH", path, query=query, body=body, content=MERGE)
 
+    async def edit(
+        self, resource: Resource, namespace: str, name: str, changes: Mapping[str, Any], *, subresource: str = ""
+    ) -> dict[str, Any]:
+        """JSON patch: values by path, for single entries of a list. `/metadata/resourceVersion` is a precondition."""
+        query = {"fieldManager": names.OPERATOR_FIELD_MANAGER}
+        body = [{"op": "add", "path": path, "value": value} for path, value in changes.items()]
+        path = resource.path(namespace, name, subresource)
+        return await self._request("PATCH", path, query=query, body=body, content=JSON_PATCH)
+
+    async def evict(self, namespace: str, pod: str, *, uid: str, resource_version: str) -> None:
+        """Exactly this pod as it was seen. A PodDisruptionBudget that is in the way is an UnreachableError of 429."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": resource_version}},
+        }
+        await self._request("POST", PODS.path(namespace, pod, "eviction"), body=body)
+
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
         path = resource.path(manifest["metadata"].get("namespace", ""))
         query = {"fieldManager": names.OPERATOR_FIELD_MANAGER}
@@ -143,7 +166,7 @@ class Kube:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content: str = JSON,
         dry_run: bool = False,
     ) -> dict[str, Any]:
@@ -163,7 +186,7 @@ class Kube:
         return answer
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None, content: str
+        self, method: str, path: str, query: Mapping[str, str], body: Body | None, content: str
     ) -> dict[str, Any]:
         headers = {"Accept": JSON, "Content-Type": content}
         try:

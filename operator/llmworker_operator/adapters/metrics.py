@@ -48,6 +48,9 @@ class Metrics:
         self.refusals = Gauge(
             f"{PREFIX}_requests_waiting", "Requests for a step that wait, by reason", ["reason"], registry=registry
         )
+        self.pods_given_up = Counter(
+            f"{PREFIX}_pods_given_up", "Pods evicted, detached and deleted, by how", ["how"], registry=registry
+        )
         self.conditions = ConditionMetrics(f"{PREFIX}_worker_condition", registry)
         self._paused = Gauge(f"{PREFIX}_cluster_paused", "1 while the whole cluster is paused", registry=registry)
         self._pause_unreadable = Gauge(

@@ -80,7 +80,7 @@ def under_way(incident: IncidentView) -> bool:
     """A restart is permitted, or was begun and neither failed nor was proven yet."""
     if incident.closed:
         return False
-    permitted = incident.outstanding and incident.restart_requested
+    permitted = incident.outstanding and incident.disruption_requested
     return permitted or (incident.begun and not _did_nothing(incident))
 
 

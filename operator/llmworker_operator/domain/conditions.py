@@ -123,11 +123,15 @@ def _degraded(facts: Facts) -> Condition | None:
         parts.append(f"{len(faulty)} with an open incident ({', '.join(faulty)})")
     if quarantined:
         parts.append(f"{len(quarantined)} in quarantine ({', '.join(quarantined)})")
+    if facts.detached:
+        names = ", ".join(sorted(r.name for r in facts.detached))
+        parts.append(f"{len(facts.detached)} detached and kept for a person ({names})")
     if facts.degraded:
         parts.append(facts.degraded)
     if not parts:
         return None
-    reason = "ReplicaFaulty" if faulty else "ReplicaQuarantined" if quarantined else facts.degraded_reason
+    kept = quarantined or facts.detached
+    reason = "ReplicaFaulty" if faulty else "ReplicaQuarantined" if kept else facts.degraded_reason
     return Condition(type=ConditionType.DEGRADED, status=True, reason=reason, message="; ".join(parts))
 
 

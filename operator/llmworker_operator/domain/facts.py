@@ -63,6 +63,8 @@ class Facts:
     held: str = ""
     """Why remediation is held back, with numbers."""
     held_reason: str = ""
+    detached: Sequence[Replica] = ()
+    """Kept aside for a person."""
     degraded: str = ""
     """A failed watchdog update, for example: something that is wrong besides the open incidents."""
     degraded_reason: str = ""

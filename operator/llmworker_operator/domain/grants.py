@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.incident import Grant
-from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase
+from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, Rung
 from llmworker_operator.domain.brake import Brake, find_brakes
 from llmworker_operator.domain.record import DISRUPTIVE, IncidentView
 from llmworker_operator.domain.refusals import SERVES_NOTHING, Refusal, Waiting
@@ -90,10 +90,11 @@ def _void(incident: IncidentView, now: datetime, *, paused: bool) -> bool:
     return incident.phase == Phase.OPEN or (incident.phase == Phase.VERIFYING and grant.step in DISRUPTIVE)
 
 
-def restarts(incident: IncidentView) -> list[datetime]:
-    """When this incident took capacity: steps that began, and the grant that no step shows yet."""
-    taken = [step.started_at for step in incident.steps if step.disruptive]
-    if incident.outstanding and incident.grant and incident.grant.step in DISRUPTIVE:
+def restarts(incident: IncidentView, *rungs: Rung) -> list[datetime]:
+    """When this incident took capacity: steps that began, and the grant that no step shows yet. None named: by any."""
+    counted = rungs or DISRUPTIVE
+    taken = [step.started_at for step in incident.steps if step.disruptive and step.step in counted]
+    if incident.outstanding and incident.grant and incident.grant.step in counted:
         taken.append(incident.grant.granted_at)
     return taken
 
@@ -132,7 +133,7 @@ def decide_grants(
 
 def _order(incident: IncidentView) -> tuple[bool, datetime, str]:
     """Worst first, then oldest first."""
-    silent = incident.restart_requested and incident.reason in SERVES_NOTHING
+    silent = incident.disruption_requested and incident.reason in SERVES_NOTHING
     return (not silent, incident.detected_at, incident.name)
 
 
@@ -191,7 +192,7 @@ def _replica_busy(incident: IncidentView, incidents: Sequence[IncidentView], led
     for other in incidents:
         if other.pod_uid != incident.pod_uid or other.name == incident.name:
             continue
-        permitted = (other.outstanding and other.restart_requested) or other.name in just_granted
+        permitted = (other.outstanding and other.disruption_requested) or other.name in just_granted
         if permitted or (other.under_way and other.begun):
             message = f"incident {other.name} of the same replica is in a granted step"
             return Waiting(incident=incident.name, refusal=Refusal.REPLICA_BUSY, message=message)
@@ -200,7 +201,7 @@ def _replica_busy(incident: IncidentView, incidents: Sequence[IncidentView], led
 
 def _held(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
     """Leaving rotation too, once it cannot lead to a cure; of a replica that serves nothing it costs nothing."""
-    if not incident.restart_requested and incident.reason in SERVES_NOTHING:
+    if not incident.disruption_requested and incident.reason in SERVES_NOTHING:
         return None
     for brake in ledger.brakes:
         if brake.held and brake.cause.covers(incident):
@@ -210,10 +211,10 @@ def _held(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
 
 def _not_the_trial(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
     """Whoever comes first in the order is the trial."""
-    just_granted = [g.incident for g in ledger.granted if g.incident.restart_requested]
+    just_granted = [g.incident for g in ledger.granted if g.incident.disruption_requested]
     for brake in ledger.brakes:
         taken = brake.trial is not None or any(brake.cause.covers(other) for other in just_granted)
-        if incident.restart_requested and taken and brake.cause.covers(incident):
+        if incident.disruption_requested and taken and brake.cause.covers(incident):
             return Waiting(incident=incident.name, refusal=Refusal.TRIAL_UNDER_WAY, message=brake.message)
     return None
 
@@ -222,7 +223,8 @@ def _attempts_exhausted(
     incident: IncidentView, budget: BudgetPolicy, incidents: Sequence[IncidentView], now: datetime
 ) -> Waiting | None:
     """Over all incidents of the replica: a fault that comes back after each restart is not cured by another."""
-    taken = sorted(at for i in incidents if i.pod_uid == incident.pod_uid for at in restarts(i) if at > now - HOUR)
+    mine = [i for i in incidents if i.pod_uid == incident.pod_uid]
+    taken = sorted(at for i in mine for at in restarts(i, Rung.RESTART) if at > now - HOUR)
     if not incident.restart_requested or len(taken) < budget.max_per_replica:
         return None
     message = (
@@ -238,7 +240,7 @@ def _over_budget(incident: IncidentView, budget: BudgetPolicy, ledger: _Ledger, 
     if len(others) >= ledger.allowed:
         message = f"{len(others)} of at most {ledger.allowed} replicas are in granted steps"
         return Waiting(incident=incident.name, refusal=Refusal.BUDGET_IN_USE, message=message)
-    if incident.restart_requested and len(ledger.used) >= budget.max_per_hour:
+    if incident.disruption_requested and len(ledger.used) >= budget.max_per_hour:
         freed = sorted(ledger.used)[len(ledger.used) - budget.max_per_hour] + HOUR if budget.max_per_hour else None
         message = f"{len(ledger.used)} restarts in the last hour, at most {budget.max_per_hour} are allowed"
         return Waiting(
@@ -253,7 +255,7 @@ def _over_budget(incident: IncidentView, budget: BudgetPolicy, ledger: _Ledger, 
 def _cooling(
     incident: IncidentView, budget: BudgetPolicy, incidents: Sequence[IncidentView], now: datetime
 ) -> Waiting | None:
-    if not incident.restart_requested:
+    if not incident.disruption_requested:
         return None
     taken = [at for i in incidents if i.pod_uid == incident.pod_uid for at in restarts(i)]
     if not taken:
@@ -266,7 +268,7 @@ def _cooling(
 
 
 def _last_in_rotation(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
-    if incident.restart_requested or ledger.in_rotation - {incident.pod_uid}:
+    if incident.disruption_requested or ledger.in_rotation - {incident.pod_uid}:
         return None
     message = "no other replica is in rotation, and this one still produces tokens"
     return Waiting(incident=incident.name, refusal=Refusal.LAST_IN_ROTATION, message=message)

@@ -12,7 +12,7 @@ from llmworker_operator.domain.times import read_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DISRUPTIVE = frozenset({Rung.RESTART.value})
+DISRUPTIVE = frozenset({Rung.RESTART.value, Rung.REPLACE_POD.value})
 """Rungs that take capacity away by themselves and are counted by the hour."""
 
 NOT_CARRIED_OUT = frozenset({StepOutcome.DRY_RUN.value, StepOutcome.UNAVAILABLE.value})
@@ -100,8 +100,18 @@ class IncidentView:
         return self.awaiting and self.grant is not None and self.grant.step == self.requested_step
 
     @property
+    def disruption_requested(self) -> bool:
+        return self.requested_step in DISRUPTIVE
+
+    @property
     def restart_requested(self) -> bool:
         return self.requested_step == GrantableStep.RESTART
+
+    @property
+    def replacement(self) -> StepView | None:
+        """The order to evict the pod, for as long as nothing came of it."""
+        last = self.steps[-1] if self.steps and not self.closed else None
+        return last if last is not None and last.step == Rung.REPLACE_POD and not last.outcome else None
 
 
 def _grant(document: Mapping[str, Any] | None) -> GrantView | None:

@@ -49,6 +49,10 @@ class Replica:
     restart_method: str = ""
     update_from: str = ""
     sidecar: Sidecar | None = None
+    released: str = ""
+    """What a person wrote to release it."""
+    detached: bool = False
+    """Kept aside: no replica of the worker any more."""
     restart_probe: bool = False
     """The engine carries our liveness probe, not one of the user's."""
     address: str = ""
@@ -125,6 +129,8 @@ def read_replica(document: Mapping[str, Any]) -> Replica:
         ready=_condition(status, "Ready").get("status") == "True",
         rotation=_condition(status, names.ROTATION_GATE).get("reason", ""),
         restart_method=annotations.get(names.ANNOTATION_RESTART_METHOD, ""),
+        released=annotations.get(names.ANNOTATION_RELEASE, "").strip(),
+        detached=(metadata.get("labels") or {}).get(names.LABEL_WORKER, "").endswith(names.DETACHED_SUFFIX),
         update_from=annotations.get(ANNOTATION_WATCHDOG_UPDATE, ""),
         sidecar=_sidecar(spec, status),
         restart_probe=is_restart_probe(engine.get("livenessProbe") or {}),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from llmworker_operator.domain.worker import UnreadableWorker, Worker, WorkerKey
 from llmworker_operator.reconcile.children import ChildWriter
+from llmworker_operator.reconcile.detachment import settle_quarantine
+from llmworker_operator.reconcile.evictions import EVICTION_PERIOD, evict_ordered
 from llmworker_operator.reconcile.gather import gather
 from llmworker_operator.reconcile.incidents import IncidentWriter
 from llmworker_operator.reconcile.nodes import taint_nodes
@@ -34,24 +36,27 @@ UPDATE_PERIOD = timedelta(seconds=5)
 
 
 async def reconcile_incidents(context: Context, key: WorkerKey) -> timedelta | None:
-    """Grants, withdrawals, the end of lost and of old incidents, also of a worker that is gone. Raises KubeError.
+    """Grants, evictions, the end of lost and of old incidents, also of a worker that is gone. Raises KubeError.
 
     Returns after how long to look again, None if only for an event.
     """
     now = context.clock()
     writer = IncidentWriter(context, key, now)
-    await writer.close_lost()
     worker = context.cache.workers.get(key.namespace, key.name)
     if not isinstance(worker, Worker) or worker.deleting:
+        await writer.close_gone(None)
         await writer.retain()
         return None
+    await writer.close_gone(worker)
     decision = await writer.grant(worker)
+    evicts = await evict_ordered(context, worker)
     await writer.retain()
     if writer.conflict:
         return SOON
     if decision.withdrawn:
         return AT_ONCE
-    return decision.recheck_at - now if decision.recheck_at else None
+    times = [at - now for at in (decision.recheck_at, writer.replaced_by) if at]
+    return min([*times, *([evicts] if evicts else [])], default=None)
 
 
 async def reconcile(context: Context, key: WorkerKey) -> timedelta | None:
@@ -67,11 +72,14 @@ async def reconcile(context: Context, key: WorkerKey) -> timedelta | None:
     snapshot = await gather(context, worker)
     children = await ChildWriter(context, snapshot).run()
     await write_methods(context, snapshot)
+    await settle_quarantine(context, snapshot)
     update = await update_watchdogs(context, snapshot)
     facts = facts_of(context, snapshot, children, update)
     await write_status(context, facts, snapshot.now)
     await taint_nodes(context, facts.suspect_nodes)
     waits = [SOON] if children.wait else []
+    if any(incident.replacement for incident in snapshot.incidents):
+        waits.append(EVICTION_PERIOD)
     if children.stalls:
         waits.append(STALLED_PERIOD)
     if update.under_way:

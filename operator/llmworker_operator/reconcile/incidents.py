@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api import names
 from llm_watchdog.api.document import encode
-from llm_watchdog.api.reasons import Outcome, Phase
+from llm_watchdog.api.reasons import Outcome, Phase, Rung
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.errors import ConflictError, GoneError
 from llmworker_operator.adapters.events import Subject
 from llmworker_operator.domain.cluster_pause import with_pause
 from llmworker_operator.domain.grants import GrantDecision, decide_grants
+from llmworker_operator.domain.replacement import being_stopped, judge_replacement, patience
 from llmworker_operator.domain.retention import Retention, expired, presumably_lost
 from llmworker_operator.domain.rollout import last_change
 from llmworker_operator.domain.times import write_time
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
     from datetime import datetime, timedelta
 
-    from llmworker_operator.domain.record import IncidentView
+    from llmworker_operator.domain.record import IncidentView, StepView
+    from llmworker_operator.domain.replacement import Replaced
     from llmworker_operator.domain.worker import Worker, WorkerKey
     from llmworker_operator.reconcile.context import Context
 
@@ -41,6 +43,27 @@ def status_patch(incident: IncidentView, key: WorkerKey, status: Mapping[str, An
         },
         "status": dict(status),
     }
+
+
+def ended_by_replacement(incident: IncidentView, ended: Replaced, now: datetime) -> dict[str, Any]:
+    """Entries of the incident by their path, its last step among them; the rest of the list is the watchdog's."""
+    sentence = f"{Rung.REPLACE_POD}: {ended.proof}."
+    if ended.outcome is Outcome.RECOVERED:
+        sentence = f"Recovered by {sentence}"
+    last, at = f"/status/steps/{len(incident.steps) - 1}", write_time(now)
+    changes: dict[str, Any] = {
+        "/metadata/resourceVersion": incident.resource_version,
+        "/status/phase": Phase.CLOSED.value,
+        "/status/outcome": ended.outcome.value,
+        "/status/message": f"{incident.message} {sentence}".strip(),
+        "/status/closedAt": at,
+        f"{last}/finishedAt": at,
+        f"{last}/outcome": ended.step.value,
+        f"{last}/proof": ended.proof,
+    }
+    if ended.outcome is Outcome.RECOVERED:
+        changes["/status/timeToRecoverSeconds"] = round((now - incident.detected_at).total_seconds(), 3)
+    return changes
 
 
 def decide_for(context: Context, worker: Worker, now: datetime) -> GrantDecision:
@@ -67,6 +90,8 @@ class IncidentWriter:
         self._key = key
         self._now = now
         self.conflict = False
+        self.replaced_by: datetime | None = None
+        """When the first pod that is waited for should have been there."""
 
     async def grant(self, worker: Worker) -> GrantDecision:
         """After lost ones were closed: they give their place in the budget back."""
@@ -84,31 +109,75 @@ class IncidentWriter:
         settings = self._context.settings
         retention = Retention(age=settings.incident_age, per_worker=settings.incidents_per_worker)
         cache = self._context.cache
-        out = {replica.uid for replica in cache.replicas.of(self._key) if not replica.ready}
+        kept = (*cache.replicas.of(self._key), *cache.detached(self._key))
+        out = {replica.uid for replica in kept if not replica.ready}
         for incident in expired(cache.incidents.of(self._key), retention, self._now, out=out):
             uid = incident.uid
             await self._context.kube.delete(resources.INCIDENTS, self._key.namespace, incident.name, uid=uid)
             cache.forget(resources.INCIDENTS, self._key.namespace, incident.name)
             self._log("removed, too old or too many", incident, "")
 
-    async def close_lost(self) -> None:
-        """Asks the API server before it believes that a pod is gone: the cache may lag, or the pod was detached."""
+    async def close_gone(self, worker: Worker | None) -> None:
+        """Asks the API server before it believes that a pod is gone: the cache may lag, or the pod was detached.
+
+        One that was evicted by its watchdog's order is waited for, as long as there is a worker to replace it.
+        """
         cache = self._context.cache
         living = {replica.uid for replica in cache.replicas.of(self._key)}
         for incident in presumably_lost(cache.incidents.of(self._key), living):
             pod = await self._context.kube.get(resources.PODS, self._key.namespace, incident.pod_name)
             if pod is not None and pod["metadata"]["uid"] == incident.pod_uid:
                 continue
-            open_for = self._now - incident.detected_at
-            status: dict[str, Any] = {
-                "phase": Phase.CLOSED.value,
-                "outcome": Outcome.LOST.value,
-                "message": f"{incident.message} The replica is gone after {_seconds(open_for)} s.".strip(),
-                "closedAt": write_time(self._now),
-            }
-            if incident.grant:
-                status["grant"] = _grant_document(incident)
-            await self._write(incident, status, "closed", Outcome.LOST.value)
+            if worker is None or incident.replacement is None:
+                await self._close_lost(incident)
+            else:
+                await self._close_replaced(incident, incident.replacement, worker)
+        if worker is not None:
+            await self._close_stuck(worker)
+
+    async def _close_stuck(self, worker: Worker) -> None:
+        """A node that cannot end a process keeps its pod for ever (vllm#25127): the budget is given back."""
+        cache, limit = self._context.cache, patience(worker.watchdog.remediation)
+        for incident, order in being_stopped(cache.incidents.of(self._key), cache.replicas.of(self._key)):
+            if self._now - order.started_at >= limit:
+                await self._close_replaced(incident, order, worker)
+            else:
+                self._look_again(order.started_at + limit)
+
+    async def _close_lost(self, incident: IncidentView) -> None:
+        open_for = self._now - incident.detected_at
+        status: dict[str, Any] = {
+            "phase": Phase.CLOSED.value,
+            "outcome": Outcome.LOST.value,
+            "message": f"{incident.message} The replica is gone after {_seconds(open_for)} s.".strip(),
+            "closedAt": write_time(self._now),
+        }
+        if incident.grant:
+            status["grant"] = _grant_document(incident)
+        await self._write(incident, status, "closed", Outcome.LOST.value)
+
+    async def _close_replaced(self, incident: IncidentView, order: StepView, worker: Worker) -> None:
+        """The watchdog that wrote the step is gone with its pod; what came of it is entered in its place."""
+        cache, policy = self._context.cache, worker.watchdog.remediation
+        ended = judge_replacement(
+            incident,
+            policy=policy,
+            incidents=cache.incidents.of(self._key),
+            replicas=cache.replicas.of(self._key),
+            wanted=worker.replicas,
+            now=self._now,
+        )
+        if ended is None:
+            self._look_again(order.started_at + patience(policy))
+            return
+        changes = ended_by_replacement(incident, ended, self._now)
+        write = self._context.kube.edit(
+            resources.INCIDENTS, self._key.namespace, incident.name, changes, subresource="status"
+        )
+        await self._finish(write, incident, "closed", ended.outcome.value)
+
+    def _look_again(self, at: datetime) -> None:
+        self.replaced_by = min(self.replaced_by or at, at)
 
     async def _withdraw(self, incident: IncidentView) -> None:
         """Taken away outright: leaving it out of an apply would spare what somebody has edited."""

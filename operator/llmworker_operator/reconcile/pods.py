@@ -54,7 +54,8 @@ async def update_watchdogs(context: Context, snapshot: Snapshot) -> UpdateDecisi
     image, key = context.settings.watchdog_image, snapshot.worker.key
     async with context.update_lock:
         cache = context.cache
-        decision = decide_update(cache.replicas.of(key), cache.replicas.values(), cache.incidents.of(key), image)
+        everywhere = [replica for replica in cache.replicas.values() if not replica.detached]
+        decision = decide_update(cache.replicas.of(key), everywhere, cache.incidents.of(key), image)
         for done in decision.finished:
             if done != decision.patch:
                 await _patch(context, key, done, finished_patch(done), "watchdog exchanged")

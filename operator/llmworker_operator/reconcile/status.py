@@ -17,6 +17,7 @@ from llmworker_operator.domain.facts import Facts, Stall, StallReason
 from llmworker_operator.domain.held import held_by
 from llmworker_operator.domain.nodes import suspect_nodes
 from llmworker_operator.domain.rollout import read_rollout
+from llmworker_operator.reconcile.evictions import EVICTION_REFUSED
 from llmworker_operator.reconcile.incidents import decide_for
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: Up
         worker=worker,
         replicas=context.cache.replicas.of(worker.key),
         incidents=context.cache.incidents.of(worker.key),
+        detached=[r for r in context.cache.detached(worker.key) if not r.terminating],
         rollout=read_rollout(live.document if live else None),
         stalls=stalls,
         waits="children of a deleted worker of this name are being collected" if children.wait else "",
@@ -98,6 +100,9 @@ def _held(context: Context, snapshot: Snapshot) -> tuple[str, str]:
     by_decision = held_by(decision)
     if by_decision:
         return by_decision
+    refused = context.refusals.of(snapshot.worker.key)
+    if refused:
+        return "; ".join(refused[name] for name in sorted(refused)), EVICTION_REFUSED
     if unavailable:
         message = f"no way to restart {', '.join(sorted(unavailable))}: {RESTART_REMEDY}"
         return message, "RestartUnavailable"

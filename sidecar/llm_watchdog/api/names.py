@@ -23,6 +23,9 @@ ANNOTATION_RESTART_METHOD: Final = f"{GROUP}/restart-method"
 ANNOTATION_RELEASE: Final = f"{GROUP}/release"
 """On a pod, set by a person: lift the quarantine. The value is free text and ends up in the incident."""
 
+DETACHED_SUFFIX: Final = ".detached"
+"""Of the label `LABEL_WORKER` of a pod that was taken out of its ReplicaSet. No worker's name has a dot."""
+
 ROTATION_GATE: Final = f"{GROUP}/InRotation"
 """The pod readiness gate that the watchdog owns."""
 
@@ -79,6 +82,11 @@ REASON_WHOLE_CLUSTER: Final = "WholeCluster"
 
 WORKER_NAME_MAX: Final = 45
 """A worker's name becomes part of pod names: 63 minus `-<10 of the ReplicaSet>-<5 of the pod>` and a spare."""
+
+
+def detached_label(worker: str) -> str:
+    """Value of `LABEL_WORKER` that no selector of the worker matches, and that still tells whose the pod was."""
+    return f"{worker}{DETACHED_SUFFIX}"
 
 
 def policy_config_map(worker: str) -> str:

@@ -125,6 +125,15 @@ class AttemptsPolicy:
         return {Rung.FLUSH_CACHE: self.flush_cache, Rung.RESTART: self.restart}.get(rung, 1)
 
 
+class QuarantineChoice(StrEnum):
+    """`spec.watchdog.remediation.quarantine`."""
+
+    HOLD = "Hold"
+    """Out of rotation until a person releases it."""
+    DETACH = "Detach"
+    """Taken out of its ReplicaSet too, so that another pod takes its place, as far as `maxDetached` goes."""
+
+
 class BrakeState(StrEnum):
     """`spec.watchdog.remediation.brake.state`."""
 
@@ -180,9 +189,13 @@ class RemediationPolicy:
     """For the engine's answer to a flush, and then for its proof: all checks are made anew after it, a round takes
     seconds, and one that is disturbed is repeated."""
     startup_timeout: Seconds = Seconds(1800)
-    """After a restart: a model load of 10 minutes is normal, one that takes longer than this is not cured."""
+    """After a restart, and of a pod that takes another one's place: a model load of 10 minutes is normal, one that
+    takes longer than this is not cured."""
     attempts: AttemptsPolicy = field(default_factory=AttemptsPolicy)
     ladders: LaddersPolicy = field(default_factory=LaddersPolicy)
+    quarantine: QuarantineChoice = QuarantineChoice.HOLD
+    max_detached: int = 1
+    """Pods of one worker that are kept beside its replicas: each holds its accelerator."""
 
 
 PAUSE_REASON_MAX: Final = 253

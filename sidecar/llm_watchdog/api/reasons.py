@@ -224,6 +224,8 @@ class Rung(StrEnum):
     """Out of rotation, wait until nobody is served, empty the prefix cache, make all checks anew."""
     DRAIN = "Drain"
     RESTART = "Restart"
+    REPLACE_POD = "ReplacePod"
+    """The operator evicts the pod, and another one takes its place, perhaps on another node."""
     QUARANTINE = "Quarantine"
 
 
@@ -232,6 +234,7 @@ class GrantableStep(StrEnum):
 
     LEAVE_ROTATION = "LeaveRotation"
     RESTART = "Restart"
+    REPLACE_POD = "ReplacePod"
 
 
 class Phase(StrEnum):

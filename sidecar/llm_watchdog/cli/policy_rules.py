@@ -87,8 +87,15 @@ def _attempts(attempts: AttemptsPolicy) -> Iterator[str]:
 def _fleet(remediation: RemediationPolicy) -> Iterator[str]:
     """What the operator alone goes by, so that a file that is taken here is taken there."""
     budget, brake = remediation.budget, remediation.brake
+    if remediation.max_detached < 1:
+        yield f"remediation.maxDetached: {remediation.max_detached} is below 1: quarantine Hold detaches none"
     if budget.max_per_replica < 1:
         yield f"remediation.budget.maxPerReplica: {budget.max_per_replica} is below 1"
+    elif remediation.attempts.restart > budget.max_per_replica:
+        yield (
+            f"remediation.attempts.restart: {remediation.attempts.restart} is above budget.maxPerReplica,"
+            f" {budget.max_per_replica}"
+        )
     if brake.share in {"0", "0%"}:
         yield f"remediation.brake.share: {brake.share} would be every fault: set state to Disabled for no brake"
     if brake.min_replicas < ALIKE_MIN:
@@ -113,6 +120,8 @@ def _ladder(rungs: list[Rung]) -> Iterator[str]:
         yield "nothing is milder than to abort the watchdog's own requests: put AbortRequest first"
     if Rung.QUARANTINE in rungs[:-1]:
         yield "nothing comes after a person was called: put Quarantine last"
+    if Rung.REPLACE_POD in rungs and set(rungs[rungs.index(Rung.REPLACE_POD) :]) - {Rung.REPLACE_POD, Rung.QUARANTINE}:
+        yield "only Quarantine comes after a pod was replaced: put ReplacePod behind the others"
     if {Rung.DRAIN, Rung.RESTART} <= set(rungs) and rungs.index(Rung.DRAIN) > rungs.index(Rung.RESTART):
         yield "a restart cuts requests in flight: put Drain before Restart"
     if {Rung.FLUSH_CACHE, Rung.RESTART} <= set(rungs) and rungs.index(Rung.FLUSH_CACHE) > rungs.index(Rung.RESTART):

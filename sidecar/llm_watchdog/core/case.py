@@ -32,6 +32,8 @@ class Stage(StrEnum):
     """The step may begin and has not."""
     ORDERED = "Ordered"
     """The restart is ordered; whether the engine is a new one is not known yet."""
+    REPLACING = "Replacing"
+    """The grant for another pod is claimed; once the step is on record, the operator evicts this one."""
     VERIFYING = "Verifying"
     CLOSED = "Closed"
 
@@ -167,6 +169,12 @@ class Case:
     def _last_step(self, **changes: Any) -> Case:
         *earlier, last = self.status.steps
         return self.with_status(steps=[*earlier, replace(last, **changes)])
+
+    @property
+    def open_step(self) -> Rung | None:
+        """The step that is on record as begun and not as judged."""
+        last = self.status.steps[-1] if self.status.steps else None
+        return last.step if last is not None and last.outcome is None else None
 
     @property
     def was_observed(self) -> bool:

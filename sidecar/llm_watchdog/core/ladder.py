@@ -9,7 +9,7 @@ from llm_watchdog.api.reasons import FaultClass, Rung
 if TYPE_CHECKING:
     from llm_watchdog.api.policy import LaddersPolicy
 
-RESTART: Final = (Rung.DRAIN, Rung.RESTART, Rung.QUARANTINE)
+RESTART: Final = (Rung.DRAIN, Rung.RESTART, Rung.REPLACE_POD, Rung.QUARANTINE)
 """What cures most of them."""
 
 DEFAULTS: Final[dict[FaultClass, tuple[Rung, ...]]] = {

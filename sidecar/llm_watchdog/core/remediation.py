@@ -150,6 +150,8 @@ def begin_rung(case: Case, situation: Situation) -> Case:
             return replace(case.begin_step(rung, situation.now), stage=Stage.DRAINING)
         case Rung.RESTART:
             return _ask_for_restart(case, situation)
+        case Rung.REPLACE_POD:
+            return _ask_for_another_pod(case, situation)
         case Rung.QUARANTINE:
             held = case.begin_step(rung, situation.now).judge_step(
                 StepOutcome.SUCCEEDED, "held out of rotation for a person", situation.now
@@ -166,9 +168,17 @@ def _begin_flush(case: Case, situation: Situation) -> Case:
 
 
 def _ask_for_restart(case: Case, situation: Situation) -> Case:
-    if situation.restart_method is not RestartMethod.UNAVAILABLE:
-        return ask(case, GrantableStep.RESTART)
-    return _pass_over(case, "no restart method works in this pod", situation)
+    if situation.restart_method is RestartMethod.UNAVAILABLE:
+        return _pass_over(case, "no restart method works in this pod", situation)
+    if situation.restarts_spent:
+        return _pass_over(case, situation.restarts_spent, situation)
+    return ask(case, GrantableStep.RESTART)
+
+
+def _ask_for_another_pod(case: Case, situation: Situation) -> Case:
+    if situation.has_operator:
+        return ask(case, GrantableStep.REPLACE_POD)
+    return _pass_over(case, "there is no operator that could replace a pod", situation)
 
 
 def _pass_over(case: Case, why: str, situation: Situation) -> Case:

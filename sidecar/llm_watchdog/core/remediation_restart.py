@@ -50,7 +50,17 @@ def await_grant(case: Case, situation: Situation) -> Decision:
         return Decision(case=left)
     if case.status.requested_step is GrantableStep.LEAVE_ROTATION:
         return Decision(case=_await_leave(case, situation))
-    return Decision(case=_await_restart(case, situation) if situation.faulty(case.fault) else case)
+    if not situation.faulty(case.fault):
+        return Decision(case=case)
+    if case.status.requested_step is GrantableStep.REPLACE_POD:
+        return Decision(case=_await_replacement(case, situation))
+    return Decision(case=_await_restart(case, situation))
+
+
+def _await_replacement(case: Case, situation: Situation) -> Case:
+    """The step is not on record yet: that is the order, and is written once the claim is known to hold."""
+    granted = _granted(case, GrantableStep.REPLACE_POD, situation)
+    return _claim(case, granted) if granted else case
 
 
 def _await_leave(case: Case, situation: Situation) -> Case:
@@ -76,7 +86,8 @@ def claim(case: Case, situation: Situation) -> Decision:
     if view is not None and view.phase is Phase.ACTING:
         if step is GrantableStep.LEAVE_ROTATION:
             return Decision(case=replace(case, stage=Stage.WATCHING, left=True).with_status(requested_step=None))
-        return Decision(case=replace(case, stage=Stage.CLAIMED).with_status(requested_step=None))
+        stage = Stage.REPLACING if step is GrantableStep.REPLACE_POD else Stage.CLAIMED
+        return Decision(case=replace(case, stage=stage).with_status(requested_step=None))
     if view is not None and view.grant is None:
         return Decision(case=_unclaimed(case))
     if step is GrantableStep.RESTART and help_yourself(case, situation):
@@ -222,7 +233,8 @@ def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
         return close_untouched(case, situation)
     if situation.modes.held(case.fault):
         return watch_again(case)
-    if case.status.requested_step is GrantableStep.RESTART and situation.restart_method is RestartMethod.UNAVAILABLE:
+    no_restart = situation.restart_method is RestartMethod.UNAVAILABLE or situation.restarts_spent
+    if case.status.requested_step is GrantableStep.RESTART and no_restart:
         return begin_rung(case, situation)
     return None
 
@@ -266,9 +278,10 @@ def adopt(case: Case, found: Incident, situation: Situation) -> Case:
     """An incident of an earlier life, still open under this name: go on with it, and repeat no restart unproven."""
     status = replace(found.status, occurrences=found.status.occurrences + 1, grant=None, phase=Phase.OPEN)
     known = replace(case, incident=replace(case.incident, spec=found.spec, status=status), revision=case.revision + 1)
-    unproven = [step for step in status.steps if step.step is Rung.RESTART and step.outcome is None]
-    if not unproven:
-        return known.with_status(requested_step=None)
+    if known.open_step is not Rung.RESTART:
+        if known.open_step is not None:
+            known = known.judge_step(StepOutcome.FAILED, "the journal that knew of it is lost", situation.now)
+        return replace(known, stage=Stage.WATCHING, rung=0, attempt=1).with_status(requested_step=None)
     return replace(
         known.finish_step(situation.now).with_status(phase=Phase.VERIFYING, requested_step=None),
         stage=Stage.VERIFYING,

@@ -32,6 +32,7 @@ from llm_watchdog.core.remediation import (
 )
 from llm_watchdog.core.remediation_abort import abort
 from llm_watchdog.core.remediation_flush import flush
+from llm_watchdog.core.remediation_replace import replace_pod
 from llm_watchdog.core.remediation_restart import (
     act,
     adopt,
@@ -41,6 +42,7 @@ from llm_watchdog.core.remediation_restart import (
     quarantine_along,
 )
 from llm_watchdog.core.remediation_verify import verify
+from llm_watchdog.core.restart_count import recent, restarts_of, spent
 from llm_watchdog.core.rotation import Rotation, advised, clear_engine, doubt, rotation
 from llm_watchdog.core.situation import Modes
 
@@ -80,6 +82,8 @@ class Replica:
     doubted: FaultClass | None = None
     """Out of rotation on suspicion of this, until a sign of health."""
     last_restart_at: datetime | None = None
+    restarts: list[datetime] = field(default_factory=list)
+    """Within the last hour, in incidents that are not remembered any more."""
     quarantine: Quarantine | None = None
     baseline: Baseline = field(default_factory=Baseline)
     """What its output is like when it is well."""
@@ -118,6 +122,7 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     """One pass over everything."""
     if replica.baseline != situation.baseline:
         replica = replace(replica, baseline=situation.baseline)
+    replica, situation = _count_restarts(replica, situation)
     replica = doubt(clear_engine(_release(replica, situation), situation), situation)
     if replica.quarantine is None:
         replica = _open_cases(replica, situation)
@@ -139,6 +144,14 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     )
 
 
+def _count_restarts(replica: Replica, situation: Situation) -> tuple[Replica, Situation]:
+    counted = recent([*replica.restarts, *restarts_of(replica.cases)], situation.now)
+    allowed = situation.policy.remediation.budget.max_per_replica
+    kept = recent(replica.restarts, situation.now)
+    forgetting = replica if kept == replica.restarts else replace(replica, restarts=kept)
+    return forgetting, replace(situation, restarts_spent=spent(counted, allowed))
+
+
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
     Stage.WATCHING: watch,
     Stage.ABORTING: abort,
@@ -148,6 +161,7 @@ _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
     Stage.CLAIMING: claim,
     Stage.CLAIMED: act,
     Stage.ORDERED: await_new_engine,
+    Stage.REPLACING: replace_pod,
     Stage.VERIFYING: verify,
 }
 
@@ -278,4 +292,7 @@ def forget(replica: Replica, acknowledged: Mapping[str, int]) -> Replica:
         for case in replica.cases
         if not case.closed or acknowledged.get(case.name) != case.revision or case.name == held
     ]
-    return replica if len(kept) == len(replica.cases) else replace(replica, cases=kept)
+    if len(kept) == len(replica.cases):
+        return replica
+    forgotten = [case for case in replica.cases if case not in kept]
+    return replace(replica, cases=kept, restarts=[*replica.restarts, *restarts_of(forgotten)])

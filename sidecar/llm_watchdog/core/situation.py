@@ -160,6 +160,10 @@ class Situation:
     """None: the operator has not said yet."""
     last_restart_at: datetime | None = None
     """By this watchdog, from the journal."""
+    restarts_spent: str = ""
+    """Why this replica is not restarted any more within the hour; empty: it may be."""
+    has_operator: bool = False
+    """Somebody can evict this pod."""
     order: OrderAnswer | None = None
     """What became of the order of the case that has one."""
     abortable: int = 0

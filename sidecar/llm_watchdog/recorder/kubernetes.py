@@ -58,6 +58,7 @@ class KubernetesRecorder:
             modes=self._worker.modes,
             power=self._worker.power,
             unreachable_since=self._kube.unreachable_since,
+            has_operator=True,
         )
 
     async def run(self) -> None:

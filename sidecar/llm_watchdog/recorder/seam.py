@@ -42,6 +42,8 @@ class ClusterView:
     modes: Modes | None = None
     power: PowerWish | None = None
     unreachable_since: datetime | None = None
+    has_operator: bool = False
+    """Somebody is there to evict the pod."""
 
 
 class Recorder(Protocol):

@@ -24,11 +24,19 @@ def make_pod(api: Api, namespace: str, name: str, template: dict[str, Any], node
 
 
 def set_watchdog(
-    api: Api, namespace: str, name: str, container_id: str, *, ready: bool = True, waiting: str = ""
+    api: Api,
+    namespace: str,
+    name: str,
+    container_id: str,
+    *,
+    ready: bool = True,
+    waiting: str = "",
+    rotation: str = "",
 ) -> None:
     """As the kubelet reports it."""
     value = "True" if ready else "False"
     conditions = [{"type": "Ready", "status": value}, {"type": "llmworker.dev/InRotation", "status": value}]
+    conditions[1] |= {"reason": rotation} if rotation else {}
     state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": "2026-11-21T12:00:00Z"}}
     watchdog = {
         "name": "llm-watchdog",
@@ -44,11 +52,19 @@ def set_watchdog(
 
 
 def make_incident(
-    api: Api, namespace: str, name: str, pod: str, uid: str, *, detected: float = 0, mode: str = "Enforce"
+    api: Api,
+    namespace: str,
+    name: str,
+    pod: str,
+    uid: str,
+    *,
+    detected: float = 0,
+    mode: str = "Enforce",
+    worker: str = "qwen",
 ) -> None:
     """Without a status, as it is created."""
     spec = {
-        "workerRef": {"name": "qwen"},
+        "workerRef": {"name": worker},
         "podRef": {"name": pod, "uid": uid, "node": "new-node"},
         "fault": "StalledStream",
         "detectedAt": stamp(detected),
@@ -67,6 +83,20 @@ class Fleet:
         api.create("llmworkers", worker_manifest(namespace, replicas=replicas, watchdog=watchdog))
         settled(api, namespace)
         self.uids = {f"qwen-x-{n}": self.pod(f"qwen-x-{n}") for n in range(replicas)}
+
+    def out(self, pod: str, reason: str = "Faulty") -> None:
+        """Out of rotation, as its watchdog writes it and the kubelet sees it."""
+        container = f"containerd://first-{pod}"
+        set_watchdog(self.api, self.namespace, pod, container, ready=False, rotation=reason)
+
+    def stopping(self, pod: str) -> bool:
+        """Somebody has asked for its end; nobody carries that out but `gone`."""
+        found = self.api.get("pods", self.namespace, pod)
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
+    def gone(self, pod: str) -> None:
+        """As the kubelet ends it."""
+        self.api.delete("pods", self.namespace, pod)
 
     def pod(self, name: str, node: str = "new-node") -> str:
         """From the Deployment's template."""

@@ -1,7 +1,8 @@
 """Something to do of every kind for the operator, and what it comes to.
 
-Two workers. `qwen` has incidents: a grant, a withdrawal, a loss, a removal. `llama` has a watchdog to be exchanged and
-a template too many. Once all that is done, an admission policy is taken away, and the watchdogs lose their rights.
+Three workers. `qwen` has incidents: a grant, a withdrawal, a loss, a removal. `llama` has a watchdog to be exchanged
+and a template too many. `gemma` has a pod to be replaced, and one in quarantine that is kept aside until it is
+released. Once all that is done, an admission policy is taken away, and the watchdogs lose their rights.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ PLURALS = (
 )
 BUILT_IN = {"default", "kube-root-ca.crt"}
 VOLATILE = {"uid", "resourceVersion", "creationTimestamp", "managedFields", "namespace", "clusterIP", "clusterIPs"}
-TIMES = {"lastTransitionTime", "grantedAt", "expiresAt", "closedAt", "startedAt", "detectedAt"}
+TIMES = {"lastTransitionTime", "grantedAt", "expiresAt", "closedAt", "startedAt", "finishedAt", "detectedAt"}
+TIMES |= {"timeToRecoverSeconds"}
 DIGESTS = {"llmworker.dev/applied"}
 DROPPED = frozenset(VOLATILE | TIMES | DIGESTS)
 SECONDS = re.compile(r"\b\d+ s\b")
@@ -55,6 +57,7 @@ def begin(api: Api, namespace: str) -> None:
     _incidents(api, namespace)
     llama = api.create("llmworkers", worker_manifest(namespace, "llama", replicas=1))
     make_pod(api, namespace, "llama-a", _template("llama", OLD), "new-node")
+    _given_up(api, namespace)
     _old_revisions(api, namespace, llama)
 
 
@@ -93,6 +96,35 @@ def _incidents(api: Api, namespace: str) -> None:
         api.patch("llmincidents", namespace, name, {"status": status}, "status")
 
 
+def _given_up(api: Api, namespace: str) -> None:
+    """With their annotations: whether one is written before the pod is on its way out would be a matter of luck."""
+    api.create(
+        "llmworkers",
+        worker_manifest(namespace, "gemma", replicas=1, watchdog={"remediation": {"quarantine": "Detach"}}),
+    )
+    for pod, name, rotation, status in (
+        ("gemma-a", "ordered", "Faulty", _ordered()),
+        ("gemma-b", "kept", "Quarantined", {"phase": "Closed", "outcome": "Quarantined", "closedAt": stamp(5)}),
+    ):
+        uid = make_pod(api, namespace, pod, _annotated("gemma"), "new-node")
+        set_watchdog(api, namespace, pod, f"containerd://first-{pod}", ready=False, rotation=rotation)
+        make_incident(api, namespace, name, pod, uid, detected=50, worker="gemma")
+        told = {"reason": "NoFirstToken", "message": "Silent.", **status}
+        api.patch("llmincidents", namespace, name, {"status": told}, "status")
+
+
+def _ordered() -> dict[str, Any]:
+    """As a watchdog leaves it that has claimed another pod."""
+    grant = {"step": "ReplacePod", "grantedAt": stamp(20), "expiresAt": stamp(-10)}
+    return {"phase": "Acting", "grant": grant, "steps": [{"step": "ReplacePod", "startedAt": stamp(10)}]}
+
+
+def _annotated(worker: str) -> dict[str, Any]:
+    template = _template(worker, NEW)
+    annotations = {"llmworker.dev/restart-method": "AllContainers"}
+    return {**template, "metadata": {**template["metadata"], "annotations": annotations}}
+
+
 def _old_revisions(api: Api, namespace: str, worker: dict[str, Any]) -> None:
     """One more than are kept."""
     owner = {key: worker[key] for key in ("apiVersion", "kind")} | {
@@ -118,6 +150,22 @@ def play(api: Api, namespace: str) -> None:
     if container["image"] == NEW and seen["containerID"] != "containerd://second-llama-a":
         set_watchdog(api, namespace, "llama-a", "containerd://second-llama-a")
 
+    _end_what_is_given_up(api, namespace)
+
+
+def _end_what_is_given_up(api: Api, namespace: str) -> None:
+    """A kubelet, a ReplicaSet, and a person who releases what was kept aside."""
+    replaced, kept = (api.get("pods", namespace, name) for name in ("gemma-a", "gemma-b"))
+    if replaced and "deletionTimestamp" in replaced["metadata"]:
+        api.delete("pods", namespace, "gemma-a")
+    if not replaced and not api.get("pods", namespace, "gemma-c"):
+        make_pod(api, namespace, "gemma-c", _annotated("gemma"), "new-node")
+    if kept and "deletionTimestamp" in kept["metadata"]:
+        api.delete("pods", namespace, "gemma-b")
+    elif kept and kept["metadata"]["labels"]["llmworker.dev/worker"] == "gemma.detached":
+        released = {"metadata": {"annotations": {"llmworker.dev/release": "repaired"}}}
+        api.patch("pods", namespace, "gemma-b", released)
+
 
 def plain(document: Any) -> Any:
     if isinstance(document, dict):
@@ -141,7 +189,8 @@ def outcome(api: Api, namespace: str) -> dict[str, Any]:
 
 def granted(api: Api, namespace: str) -> list[str]:
     found = [api.get("llmincidents", namespace, name) or {} for name in api.names("llmincidents", namespace)]
-    return [i["metadata"]["name"] for i in found if (i.get("status") or {}).get("grant")]
+    of_qwen = [i for i in found if i["spec"]["workerRef"]["name"] == "qwen"]
+    return [i["metadata"]["name"] for i in of_qwen if (i.get("status") or {}).get("grant")]
 
 
 def worked(left: dict[str, Any]) -> bool:
@@ -150,8 +199,10 @@ def worked(left: dict[str, Any]) -> bool:
     exchanged = llama["spec"]["initContainers"][0]["image"] == NEW
     marked = "llmworker.dev/watchdog-update" in llama["metadata"].get("annotations", {})
     acting = left["llmincidents"]["first"]["status"]["phase"] == "Acting"
+    replaced = left["llmincidents"]["ordered"]["status"]["phase"] == "Closed" and "gemma-b" not in left["pods"]
     told = all(condition(worker, "Ready") for worker in left["llmworkers"].values())
-    return exchanged and not marked and acting and told and "llama-old-1" not in left["controllerrevisions"]
+    pruned = "llama-old-1" not in left["controllerrevisions"]
+    return exchanged and not marked and acting and replaced and told and pruned
 
 
 def withdrawn(left: dict[str, Any]) -> bool:

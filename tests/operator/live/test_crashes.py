@@ -34,16 +34,19 @@ def restored(apiserver: ApiAccess) -> Iterator[None]:
 def test_the_story_has_something_of_everything(undisturbed: Undisturbed) -> None:
     left = undisturbed.at_work
     incidents = {name: i["status"] for name, i in left["llmincidents"].items()}
-    assert set(incidents) == {"first", "second", "expired", "lost"}
+    assert set(incidents) == {"first", "second", "expired", "lost", "ordered", "kept"}
     assert incidents["lost"]["outcome"] == "Lost"
     assert incidents["lost"]["message"] == "Silent. The replica is gone after some s."
-    assert [name for name, status in incidents.items() if "grant" in status] == ["first"]
+    assert [name for name, status in incidents.items() if "grant" in status] == ["first", "ordered"]
+    assert incidents["ordered"]["outcome"] == "Recovered"
+    assert incidents["ordered"]["steps"][0]["outcome"] == "Succeeded"
+    assert not {"gemma-a", "gemma-b"} & left["pods"].keys()
     assert incidents["first"]["phase"] == "Acting"
     methods = {
         name: pod["metadata"].get("annotations", {}).get("llmworker.dev/restart-method")
         for name, pod in left["pods"].items()
     }
-    assert methods == {**dict.fromkeys(("llama-a", "qwen-a", "qwen-b"), "AllContainers"), "qwen-c": None}
+    assert methods == {**dict.fromkeys(("gemma-c", "llama-a", "qwen-a", "qwen-b"), "AllContainers"), "qwen-c": None}
     assert left["llmworkers"]["qwen"]["status"]["openIncidents"] == 3
     assert left["rolebindings"]
     assert not undisturbed.withdrawn["rolebindings"]
@@ -53,8 +56,9 @@ def test_the_undisturbed_operator_writes_everything_that_there_is_to_write(undis
     """By kind: what is not in here would not be died for either."""
     kinds = {(what.split()[0], what.partition("/namespaces/it/")[2].split("/")[0]) for what in undisturbed.writes}
     applied = {*story.PLURALS, "pods", "llmworkers", "llmincidents"}
-    removed = {"rolebindings", "controllerrevisions", "llmincidents"}
-    assert kinds == {("PATCH", plural) for plural in applied} | {("DELETE", plural) for plural in removed}
+    removed = {"rolebindings", "controllerrevisions", "llmincidents", "pods"}
+    evicted = {("POST", "pods")}
+    assert kinds == {("PATCH", plural) for plural in applied} | {("DELETE", plural) for plural in removed} | evicted
 
 
 @pytest.mark.parametrize("side", ["before", "after"])

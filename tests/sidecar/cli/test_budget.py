@@ -45,6 +45,10 @@ def recorder(world: World, folder: Path, budget: BudgetPolicy = BUDGET) -> Local
     return LocalRecorder(lambda: world.now, budget=lambda: budget, modes=Modes, journal_dir=folder)
 
 
+def test_nobody_is_there_to_replace_it(tmp_path: Path) -> None:
+    assert not recorder(serving(), tmp_path).view().has_operator
+
+
 def test_a_restart_waits_until_its_time_has_come(tmp_path: Path) -> None:
     orders.give(str(tmp_path), "earlier", START.timestamp())
     assert orders.honour(str(tmp_path), START.timestamp()) == ""

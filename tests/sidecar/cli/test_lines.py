@@ -54,6 +54,7 @@ def test_a_step_that_is_not_available_never_begins() -> None:
         ("Drain", None),
         ("Drain", "Succeeded"),
         ("Restart", "Unavailable"),
+        ("ReplacePod", "Unavailable"),
         ("Quarantine", None),
         ("Quarantine", "Succeeded"),
     ]

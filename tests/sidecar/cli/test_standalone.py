@@ -87,6 +87,7 @@ def test_without_a_command_the_ladder_goes_on_to_quarantine_and_a_person_lifts_i
         ("Drain", None),
         ("Drain", "Succeeded"),
         ("Restart", "Unavailable"),
+        ("ReplacePod", "Unavailable"),
         ("Quarantine", None),
         ("Quarantine", "Succeeded"),
     ]
