@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from llm_watchdog.core.power import PowerOrder
     from llm_watchdog.core.situation import OrderAnswer
 
-UNUSED = (Stage.CLOSED, Stage.FLUSHING, Stage.ABORTING)  # a hang is neither flushed nor aborted
+UNUSED = (Stage.CLOSED, Stage.FLUSHING, Stage.REPLACING, Stage.ABORTING)  # a hang is neither flushed nor aborted
 STAGES = [stage for stage in Stage if stage not in UNUSED]
 
 
