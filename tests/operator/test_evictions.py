@@ -14,14 +14,16 @@ from llmworker_operator.adapters.cache import Cache
 from llmworker_operator.adapters.errors import ConflictError, KubeError, UnreachableError, error_for
 from llmworker_operator.adapters.metrics import Metrics
 from llmworker_operator.builders.admission import policies
+from llmworker_operator.domain.cluster_pause import read_switch
 from llmworker_operator.reconcile.context import Context
 from llmworker_operator.reconcile.evictions import EVICTION_PERIOD, evict_ordered
 from llmworker_operator.settings import Settings
 from tests.operator.making import KEY, NOW, grant, incident_document, step, worker
 
 if TYPE_CHECKING:
-    from llmworker_operator.adapters.events import EventPoster
+    from llmworker_operator.adapters.events import EventPoster, Subject
     from llmworker_operator.adapters.kube import Kube
+    from llmworker_operator.adapters.status_page import StatusPages
 
 BLOCKED = "Cannot evict pod as it would violate the pod's disruption budget."
 
@@ -32,7 +34,8 @@ class Server:
     def __init__(self) -> None:
         self.refusal: KubeError | None = None
         self.asked: list[tuple[str, str, str]] = []
-        self.events: list[dict[str, Any]] = []
+        self.told: list[tuple[str, bool]] = []
+        """Reason, and whether it is a warning."""
 
     async def evict(self, namespace: str, pod: str, *, uid: str, resource_version: str) -> None:
         assert namespace == KEY.namespace
@@ -40,12 +43,8 @@ class Server:
         if self.refusal is not None:
             raise self.refusal
 
-    def post(self, document: dict[str, Any]) -> None:
-        self.events.append(document)
-
-    @property
-    def told(self) -> list[tuple[str, str]]:
-        return [(event["reason"], event["type"]) for event in self.events]
+    def post(self, _subject: Subject, *, reason: str, warning: bool, **_said: Any) -> None:
+        self.told.append((reason, warning))
 
 
 def pod_document(*, ready: str = "False") -> dict[str, Any]:
@@ -74,6 +73,7 @@ def context(server: Server, cache: Cache) -> Context:
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
         events=cast("EventPoster", server),
+        pages=cast("StatusPages", server),
         clock=lambda: NOW,
     )
 
@@ -83,7 +83,7 @@ def test_exactly_the_pod_that_was_seen() -> None:
     there = context(server, known())
     assert asyncio.run(evict_ordered(there, worker())) == EVICTION_PERIOD
     assert server.asked == [("a", "uid-a", "41")]
-    assert server.told == [("Evicted", "Normal")]
+    assert server.told == [("Evicted", False)]
 
 
 @pytest.mark.parametrize(("status", "message"), [(429, BLOCKED), (500, "more than one"), (403, "forbidden")])
@@ -94,11 +94,11 @@ def test_a_refusal_is_asked_again_and_said_once(status: int, message: str) -> No
     for _ in range(3):
         assert asyncio.run(evict_ordered(there, worker())) == EVICTION_PERIOD
     assert len(server.asked) == 3
-    assert server.told == [("EvictionRefused", "Warning")]
+    assert server.told == [("EvictionRefused", True)]
     assert list(there.refusals.of(KEY).values()) == [f"pod a is not evicted: {message}"]
     server.refusal = None
     asyncio.run(evict_ordered(there, worker()))
-    assert server.told[-1] == ("Evicted", "Normal")
+    assert server.told[-1] == ("Evicted", False)
     assert not there.refusals.of(KEY)
 
 
@@ -122,6 +122,13 @@ def test_a_server_that_does_not_answer_refuses_nothing() -> None:
 def test_nothing_is_evicted_while_a_watchdog_may_write_what_it_likes() -> None:
     server = Server()
     assert asyncio.run(evict_ordered(context(server, known(policies_in_force=False)), worker())) is None
+    assert not server.asked
+
+
+def test_nothing_is_evicted_while_the_whole_cluster_is_paused() -> None:
+    server, cache = Server(), known()
+    cache.turn(read_switch({"data": {"paused": "a drill"}}))
+    assert asyncio.run(evict_ordered(context(server, cache), worker())) is None
     assert not server.asked
 
 

@@ -8,7 +8,7 @@ from llm_watchdog.api import names
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.store import Store, name_of, version_of
 from llmworker_operator.domain.child import Child, read_child
-from llmworker_operator.domain.cluster_pause import ClusterPause, in_force
+from llmworker_operator.domain.cluster_pause import ClusterPause, in_force, with_pause
 from llmworker_operator.domain.node import NodeView, read_node
 from llmworker_operator.domain.record import IncidentView, read_incident
 from llmworker_operator.domain.replica import Replica, read_replica
@@ -118,6 +118,10 @@ class Cache:
         before = self._pause
         self._pause = in_force(switch, before, (worker.status for worker in self.workers.values()))
         return {worker.key for worker in self.workers.values()} if self._pause != before else set()
+
+    def policy_of(self, worker: Worker) -> WatchdogPolicy:
+        """Its own, paused for as long as the whole cluster is."""
+        return with_pause(worker.watchdog, self.cluster_pause())
 
     def cluster_pause(self) -> ClusterPause:
         """What is in force."""

@@ -50,7 +50,8 @@ async def settle_quarantine(context: Context, snapshot: Snapshot) -> None:
     decision = decide_for(context, worker, snapshot.now)
     replicas = cache.replicas.of(worker.key)
     incidents = cache.incidents.of(worker.key)
-    for replica in to_detach(worker.watchdog, incidents, replicas, aside=aside, brakes=decision.brakes):
+    policy = cache.policy_of(worker)
+    for replica in to_detach(policy, incidents, replicas, aside=aside, brakes=decision.brakes):
         await _detach(context, worker, replica)
 
 

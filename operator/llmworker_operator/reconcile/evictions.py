@@ -34,7 +34,7 @@ async def evict_ordered(context: Context, worker: Worker) -> timedelta | None:
     if admission_problems(cache):  # then a watchdog may have written what it likes
         context.refusals.keep(key, {})
         return None
-    due = to_evict(worker.watchdog, cache.incidents.of(key), cache.replicas.of(key))
+    due = to_evict(cache.policy_of(worker), cache.incidents.of(key), cache.replicas.of(key))
     before, said = context.refusals.of(key), dict[str, str]()
     for incident, replica in due:
         why = await _evict(context, key, incident, replica)

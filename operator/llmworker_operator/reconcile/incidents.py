@@ -11,7 +11,6 @@ from llm_watchdog.api.reasons import Outcome, Phase, Rung
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.errors import ConflictError, GoneError
 from llmworker_operator.adapters.events import Subject
-from llmworker_operator.domain.cluster_pause import with_pause
 from llmworker_operator.domain.grants import GrantDecision, decide_grants
 from llmworker_operator.domain.replacement import being_stopped, judge_replacement, patience
 from llmworker_operator.domain.retention import Retention, expired, presumably_lost
@@ -72,7 +71,7 @@ def decide_for(context: Context, worker: Worker, now: datetime) -> GrantDecision
     incidents = cache.incidents.of(key)
     deployment = cache.children[resources.DEPLOYMENTS].get(key.namespace, key.name) if incidents else None
     return decide_grants(
-        policy=with_pause(worker.watchdog, cache.cluster_pause()),
+        policy=cache.policy_of(worker),
         incidents=incidents,
         replicas=cache.replicas.of(key),
         wanted=worker.replicas,
