@@ -17,6 +17,7 @@ from llmworker_operator.domain.worker import UnreadableWorker, Worker, WorkerKey
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from llm_watchdog.api.policy import WatchdogPolicy
     from llmworker_operator.adapters.resources import Resource
 
 EVERYBODY: Final = "everybody"
