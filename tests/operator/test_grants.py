@@ -268,9 +268,12 @@ def test_leaving_rotation_is_not_counted_by_the_hour() -> None:
     assert granted(decide(asking("a", step="LeaveRotation"), *past)) == ["a"]
 
 
-def test_the_last_replica_in_rotation_may_not_leave_it() -> None:
+def test_the_last_replica_in_rotation_leaves_it_on_proof_and_on_no_suspicion() -> None:
     others = [replica("a"), replica("b", ready=False), replica("c", terminating=True)]
-    assert refusals(decide(asking("a", step="LeaveRotation"), replicas=others)) == [Refusal.LAST_IN_ROTATION]
+    for verdict in ("Suspect", None):
+        asks = asking("a", step="LeaveRotation", verdict=verdict)
+        assert refusals(decide(asks, replicas=others)) == [Refusal.LAST_IN_ROTATION]
+    assert granted(decide(asking("a", step="LeaveRotation", verdict="Faulty"), replicas=others)) == ["a"]
     assert granted(decide(asking("a"), replicas=others)) == ["a"]
 
 

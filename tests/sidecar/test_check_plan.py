@@ -180,6 +180,20 @@ def test_a_disturbed_round_does_not_put_off_the_glance() -> None:
     assert CheckKind.FINGERPRINT in patient.made
 
 
+def test_after_a_wake_a_user_who_is_served_opens_the_gate_to_nobody() -> None:
+    """One that waited in the sleeping engine, or was never sent by the Service: the fingerprint is taken beside it."""
+    patient = started()
+    patient.window = patient.window.ordered(asleep=True, at=patient.now)
+    patient.now += 10
+    patient.window = patient.window.ordered(asleep=False, at=patient.now)
+    user(patient)
+    window = replace(patient.window, answered=True, answered_at=patient.now)
+    assert "Fingerprint" in check_plan.unchecked(window, patient.setting(), patient.now)
+    asked = CanaryObservation(id="1", shape="short", started_at=patient.now, outcome=CanaryOutcome.SUCCEEDED)
+    assert check_plan.due(replace(window, canaries=(asked,)), patient.setting(), patient.now) is CheckKind.FINGERPRINT
+    assert not check_plan.unchecked(window, patient.setting(), patient.now + GATE_SECONDS + 1)
+
+
 def test_nothing_is_learned_beside_users() -> None:
     patient = Patient(users=lambda _now: True).look(3600)
     assert patient.made == []

@@ -9,7 +9,7 @@ import pytest
 from llm_watchdog.api.document import decode, encode
 from llm_watchdog.api.reasons import Mode, RotationReason, StepOutcome, UnknownReason
 from llm_watchdog.core.case import EngineMark
-from llm_watchdog.core.power import PowerStage
+from llm_watchdog.core.power import SETTLED_AFTER, PowerStage
 from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, PowerWish, Traffic
 from tests.sidecar.situations import NEW, OLD, World, serving
@@ -25,9 +25,14 @@ def sleepy(**facts: object) -> World:
     return serving(can_sleep=True, says_asleep=False, **facts)
 
 
+def dozing(world: World) -> World:
+    """It shall sleep, and nobody is sent to it any more."""
+    return world.settle(power=ASLEEP).look(SETTLED_AFTER.total_seconds()).settle()
+
+
 def fallen(world: World, *, says: bool | None = True) -> World:
     """The sleep was ordered and answered for."""
-    world.settle(power=ASLEEP).settle(power_order=DONE, says_asleep=says)
+    dozing(world).settle(power_order=DONE, says_asleep=says)
     return world.unknown(UnknownReason.ASLEEP)
 
 
@@ -45,6 +50,8 @@ def test_first_out_of_rotation_then_drained_then_asleep() -> None:
     assert (world.in_rotation, reason(world)) == (False, RotationReason.DRAINING)
     assert not world.settle().powers, "users are still being served"
     world.settle(traffic=Traffic(in_flight=0, moving=False))
+    assert not world.powers, "a request may be on its way, from a proxy that does not know yet"
+    world.look(SETTLED_AFTER.total_seconds()).settle()
     assert [(o.asleep, o.level, o.idle) for o in world.powers] == [(True, 2, True)]
     assert (stage(world), reason(world)) == (PowerStage.FALLING_ASLEEP, RotationReason.ASLEEP)
     world.settle(power_order=DONE, says_asleep=True)
@@ -98,7 +105,7 @@ def test_a_wish_that_is_taken_back_in_time_orders_nothing() -> None:
 
 
 def test_a_wish_that_is_taken_back_too_late_wakes_it() -> None:
-    world = sleepy().settle(power=ASLEEP).settle(power=AWAKE)
+    world = dozing(sleepy()).settle(power=AWAKE)
     assert [order.asleep for order in world.powers] == [True], "the sleep is not known to be over"
     assert [order.asleep for order in world.settle(power_order=DONE).powers] == [True, False]
 
@@ -117,14 +124,14 @@ def test_an_incident_comes_first() -> None:
 
 
 def test_a_sleep_that_is_refused_is_tried_again_later_and_the_replica_stays_out() -> None:
-    world = sleepy().settle(power=ASLEEP).settle(power_order=REFUSED)
+    world = dozing(sleepy()).settle(power_order=REFUSED)
     assert (len(world.look(50).powers), world.in_rotation) == (1, False)
     assert world.replica.power.message == REFUSED.message
     assert len(world.look(11).powers) == 2
 
 
 def test_a_200_that_was_not_the_truth_is_found_out() -> None:
-    world = sleepy().settle(power=ASLEEP).settle(power_order=DONE, says_asleep=False)
+    world = dozing(sleepy()).settle(power_order=DONE, says_asleep=False)
     assert stage(world.look(9)) is PowerStage.ASLEEP
     assert stage(world.look(2)) is PowerStage.LEAVING
     assert len(world.look(61).powers) == 2
@@ -132,7 +139,7 @@ def test_a_200_that_was_not_the_truth_is_found_out() -> None:
 
 def test_an_engine_that_does_not_tell_is_as_it_was_told_to_be() -> None:
     world = serving(can_sleep=True)
-    world.settle(power=ASLEEP).settle(power_order=DONE)
+    dozing(world).settle(power_order=DONE)
     assert stage(world.look(3600)) is PowerStage.ASLEEP
 
 
@@ -168,7 +175,7 @@ def test_a_new_process_is_awake() -> None:
 
 
 def test_a_crash_in_the_middle_of_a_sleep_gives_no_second_order() -> None:
-    world = sleepy().settle(power=ASLEEP).settle(power_order=GONE)
+    world = dozing(sleepy()).settle(power_order=GONE)
     assert (stage(world), len(world.powers)) == (PowerStage.ASLEEP, 1)
     assert not world.replica.power.sure
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.incident import Grant
-from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, Rung
+from llm_watchdog.api.reasons import FaultClass, GrantableStep, Mode, Phase, Rung, VerdictState
 from llmworker_operator.domain.brake import Brake, find_brakes
 from llmworker_operator.domain.record import DISRUPTIVE, IncidentView
 from llmworker_operator.domain.refusals import SERVES_NOTHING, Refusal, Waiting
@@ -268,9 +268,11 @@ def _cooling(
 
 
 def _last_in_rotation(incident: IncidentView, ledger: _Ledger) -> Waiting | None:
-    if incident.disruption_requested or ledger.in_rotation - {incident.pod_uid}:
+    """Wrong answers by the only replica are no service either, once they are proven."""
+    proven = incident.verdict == VerdictState.FAULTY
+    if incident.disruption_requested or proven or ledger.in_rotation - {incident.pod_uid}:
         return None
-    message = "no other replica is in rotation, and this one still produces tokens"
+    message = "no other replica is in rotation, and this one still produces tokens and is only suspected"
     return Waiting(incident=incident.name, refusal=Refusal.LAST_IN_ROTATION, message=message)
 
 

@@ -57,6 +57,7 @@ class IncidentView:
     outcome: str = ""
     reason: str = ""
     message: str = ""
+    verdict: str = ""
     requested_step: str | None = None
     grant: GrantView | None = None
     steps: tuple[StepView, ...] = ()
@@ -152,6 +153,7 @@ def read_incident(document: Mapping[str, Any]) -> IncidentView:
         outcome=status.get("outcome") or "",
         reason=status.get("reason", ""),
         message=status.get("message", ""),
+        verdict=status.get("verdict") or "",
         requested_step=status.get("requestedStep"),
         grant=_grant(status.get("grant")),
         steps=tuple(step for step in steps if step is not None),

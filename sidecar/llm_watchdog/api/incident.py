@@ -17,6 +17,7 @@ from llm_watchdog.api.reasons import (
     Phase,
     Rung,
     StepOutcome,
+    VerdictState,
 )
 
 EVIDENCE_MAX = 16
@@ -88,6 +89,8 @@ class IncidentStatus:
     outcome: Outcome | None = None
     reason: FindingReason
     message: str
+    verdict: VerdictState | None = None
+    """On this fault: `Suspect`, or `Faulty` once the evidence suffices to kill."""
     requested_step: GrantableStep | None = None
     """What a grant is asked for, while the phase is `AwaitingGrant`."""
     grant: Grant | None = None

@@ -92,9 +92,16 @@ def unchecked(window: Window, setting: Setting, now: float) -> str:
     began = [at for at in (window.answered_at, window.rechecked_at) if at is not None]
     if not window.answered or not began or now - max(began) > GATE_SECONDS:
         return ""
-    if company(window, setting.policy.alone_for, now) in (Company.SERVED, Company.UNREADABLE):
+    beside = company(window, setting.policy.alone_for, now) in (Company.SERVED, Company.UNREADABLE)
+    if beside and window.woke_at is None:
         return ""
-    open_kinds = [kind for kind in ORDER if not impossible(kind, setting) and not _is_settled(kind, window)]
+    open_kinds = [
+        kind
+        for kind in ORDER
+        if not impossible(kind, setting)
+        and not _is_settled(kind, window)
+        and (not beside or may_be_beside(kind, window, setting))
+    ]
     return f"start-up checks to be made: {', '.join(open_kinds)}" if open_kinds else ""
 
 
@@ -150,6 +157,8 @@ def _is_due_beside(kind: CheckKind, window: Window, setting: Setting, now: float
     if not setting.policy.interval or not may_be_beside(kind, window, setting):
         return False
     made = [check.at for check in window.checks if check.kind is kind and not check.disturbed]
+    if window.woke_at is not None and not made:
+        return True  # what a wake may have broken is looked at before anybody is sent here
     doubted = any(doubt is kind for doubt, _ in window.judged.doubts)
     patience = RETRY_SECONDS if doubted else BESIDE_FACTOR * setting.policy.interval
     since = max(made, default=window.answered_at)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 CONFIRMED_WITHIN: Final = timedelta(seconds=10)
 """Five polls of an engine that tells: after that its 200 was not the truth."""
+SETTLED_AFTER: Final = timedelta(seconds=5)
+"""From the gate's closing until the nodes' proxies surely know it. A request that comes later would wait in the
+sleeping engine, and be answered in the moment of the wake, before anything is proven."""
 RETRY_AFTER: Final = timedelta(seconds=60)
 """After a call that failed, and after somebody else woke what is to sleep."""
 
@@ -136,6 +139,9 @@ def _why_not_yet(replica: Replica, power: Power, situation: Situation) -> str:
     ended = unserved(situation, since=power.since or situation.now)
     if ended is None:
         return "waits until nobody is served"
+    gate = situation.gate
+    if gate is not None and not gate.in_rotation and situation.now - gate.since < SETTLED_AFTER:
+        return "waits until nobody is sent here any more"
     outcome, why = ended
     # What is still served after the whole drain time-out is cut, as a restart would cut it.
     return "" if outcome in (StepOutcome.SUCCEEDED, StepOutcome.TIMED_OUT) else why

@@ -54,6 +54,8 @@ def look(case: Case, situation: Situation, *, lead: bool, barred: bool) -> Case:
         case = replace(case, present=True).with_status(occurrences=case.status.occurrences + 1)
     if finding.reason is not case.status.reason:
         case = case.with_status(reason=finding.reason, message=finding.message)
+    if finding.state is not case.status.verdict:
+        case = case.with_status(verdict=finding.state)
     enforced = situation.modes.of(case.fault) is Mode.ENFORCE
     if case.left != (enforced and (case.left or (lead and (finding.silent or barred)))):
         case = replace(case, left=not case.left)

@@ -231,6 +231,7 @@ def _open(replica: Replica, finding: Finding, situation: Situation) -> Replica:
         status=IncidentStatus(
             reason=finding.reason,
             message=finding.message,
+            verdict=finding.state,
             evidence=[Evidence(at=situation.when(s.at), kind=s.kind, message=s.message) for s in finding.signs[-8:]],
             time_to_detect_seconds=detect,
         ),
