@@ -18,7 +18,7 @@ $(UV):
 	@$(UV) sync --frozen --quiet
 	@touch $@
 
-.PHONY: demo test check unit processes thorough integration e2e e2e-matrix e2e-systems e2e-vllm cluster-up cluster-down
+.PHONY: demo test check unit processes thorough integration e2e e2e-matrix e2e-systems e2e-long e2e-vllm cluster-up cluster-down
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
@@ -66,6 +66,9 @@ e2e-on-cluster: # most cases wait most of the time: four at once
 
 e2e-alone:
 	$(RUN) pytest e2e -m "cluster and not long and alone and not vllm" -v --durations=6
+
+e2e-long: .venv/.synced ## on a real node, what takes long: the rungs above a restart, a wake that is none
+	$(RUN) pytest e2e -m "cluster and long and not vllm" -v -n 4
 
 e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP

@@ -27,7 +27,11 @@ RECOVERY_SECONDS = 150
 
 @pytest.mark.parametrize(
     ("fault", "called"),
-    [("stale-cache-after-wake", None), ("gibberish-after-wake", "DegradedOutput"), ("wake-silent", "WakeFailed")],
+    [
+        ("stale-cache-after-wake", None),
+        ("gibberish-after-wake", "DegradedOutput"),
+        pytest.param("wake-silent", "WakeFailed", marks=pytest.mark.long),
+    ],
 )
 def test_no_user_reads_what_a_wake_has_broken(fault: str, called: str | None, make_worker: WorkerFactory) -> None:
     """A stale cache is emptied in the wake; where that is no cure, the ladder is climbed before the first user."""

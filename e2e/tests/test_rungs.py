@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from e2e.lab.workers import Worker
     from e2e.tests.conftest import Scene, WorkerFactory
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 NAMESPACE = "models"
 RUNG_SECONDS = 300
