@@ -68,7 +68,7 @@ e2e-alone:
 	$(RUN) pytest e2e -m "cluster and not long and alone and not vllm" -v --durations=6
 
 e2e-long: .venv/.synced ## on a real node, what takes long: the rungs above a restart, a wake that is none
-	$(RUN) pytest e2e -m "cluster and long and not vllm" -v -n 4
+	@$(RUN) python -m e2e.cluster run $(RUN) pytest e2e -m "cluster and long and not vllm" -v -n 4
 
 e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP

@@ -15,6 +15,7 @@ from typing import Any
 
 from e2e.cluster.progress import ClusterError, Progress
 from e2e.cluster.source import Cluster, Source, as_cluster, open_source
+from e2e.images.programs import MissingProgramError
 from e2e.lab.access import Access, TimedOutError, apply, run, wait_for
 from e2e.lab.access_logs import PROPAGATION_SECONDS
 from e2e.lab.engines import ENGINES, Engine
@@ -132,8 +133,12 @@ def main() -> int:
     chosen = parser.parse_args()
     begin = time.monotonic()
     progress = Progress()
-    source = open_source(chosen.source, None, progress)
-    keep = chosen.keep or source.runs()  # what this did not start, it does not end
+    try:
+        source = open_source(chosen.source, None, progress)
+        keep = chosen.keep or source.runs()  # what this did not start, it does not end
+    except ClusterError as error:
+        say(f"There is no cluster for the demo: {error}")
+        return 1
     try:
         heading("A real cluster")
         access = as_cluster(source.up(progress), source)
@@ -141,7 +146,7 @@ def main() -> int:
         break_and_watch(worker, ENGINES[chosen.engine])
         tell(worker)
         suggest(worker, keep=keep)
-    except (ClusterError, TimedOutError) as error:
+    except (ClusterError, MissingProgramError, TimedOutError) as error:
         say(f"\nThe demo did not get through: {error}")
         return 1
     finally:

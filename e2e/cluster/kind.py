@@ -26,6 +26,11 @@ _MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 _PARKED = "/etc/kubernetes/kube-apiserver.yaml"
 
 
+def is_installed() -> bool:
+    """The program itself; without it a container engine is of no use here."""
+    return shutil.which("kind") is not None
+
+
 def find_engine() -> str | None:
     """A client without a daemon is no engine: only an answer counts."""
     return next((engine for engine in ENGINES if shutil.which(engine) and _answers(engine)), None)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from e2e.cluster.access import ApiAccess
 from e2e.cluster.given import GivenCluster
-from e2e.cluster.kind import KindCluster, find_engine
+from e2e.cluster.kind import KindCluster, find_engine, is_installed
 from e2e.cluster.local import LocalNode
 from e2e.cluster.places import default_state
 from e2e.cluster.progress import ClusterError, Progress
@@ -59,7 +59,8 @@ def choose(source: str, kubeconfig: Path | None, *, engine: str | None) -> Sourc
 def open_source(source: str, given: Path | None, progress: Progress) -> ClusterSource:
     kubeconfig = named_kubeconfig(given)
     decided = source != Source.AUTO or kubeconfig is not None
-    engine = None if decided and source != Source.KIND else find_engine()
+    wanted = source == Source.KIND or (not decided and is_installed())
+    engine = find_engine() if wanted else None
     chosen = choose(source, kubeconfig, engine=engine)
     if chosen is Source.KUBECONFIG and kubeconfig is not None:
         progress.say(f"cluster: the one of {kubeconfig}")

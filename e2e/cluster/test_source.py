@@ -86,7 +86,8 @@ def test_opening_a_source_starts_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     assert isinstance(open_source("auto", None, Progress()), LocalNode)
     assert isinstance(open_source("auto", SOMEWHERE, Progress()), GivenCluster)
-    engine = tmp_path / "docker"
-    engine.write_text("#!/bin/sh\nexit 0\n")
-    engine.chmod(0o755)
-    assert isinstance(open_source("auto", None, Progress()), KindCluster)
+    for name, chosen in (("docker", LocalNode), ("kind", KindCluster)):  # an engine alone is no cluster
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\nexit 0\n")
+        program.chmod(0o755)
+        assert isinstance(open_source("auto", None, Progress()), chosen)

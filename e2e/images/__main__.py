@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(chosen: argparse.Namespace) -> None:
     if chosen.command == "build":
-        for image in build(chosen.names).values():
+        for image in build(chosen.names or load_contents()).values():
             print(f"{image.reference} {image.archive_path}")
     elif chosen.command == "vllm-env":
         print(vllm_environment())

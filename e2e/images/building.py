@@ -31,12 +31,12 @@ class BuiltImage:
     archive_path: Path
 
 
-def build(names: Iterable[str] = ()) -> dict[str, BuiltImage]:
-    """Build the named images, or all, and return where each archive lies; what is unchanged is not built."""
+def build(names: Iterable[str]) -> dict[str, BuiltImage]:
+    """Build the named images and return where each archive lies; what is unchanged is not built."""
     contents = load_contents()
     folder = cache_folder("images")
     with locked(folder):
-        return {name: _build(contents[name], folder) for name in (tuple(names) or contents)}
+        return {name: _build(contents[name], folder) for name in names}
 
 
 def _build(image: Image, folder: Path) -> BuiltImage:

@@ -22,7 +22,7 @@ IMAGES = ("operator", "watchdog", "fault-engine")
 
 def load_images(cluster: Cluster, names: Iterable[str], say: Callable[[str], None]) -> None:
     """Build what changed and hand it to the node's container runtime."""
-    for name, image in build(list(names)).items():
+    for name, image in build(names).items():
         say(f"image {name}: {image.reference}")
         cluster.load_image(image.archive_path)
 
