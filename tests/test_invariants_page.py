@@ -1,4 +1,4 @@
-"""docs/invariants.md names tests that are there, at least one for each invariant that is built."""
+"""docs/invariants.md names tests that are there, at least one for each invariant."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def test_all_thirteen_are_there() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip())
-def test_each_is_tried_or_is_said_not_to_be_built(row: str) -> None:
-    assert "::" in row or "not built yet" in row
+def test_each_is_tried(row: str) -> None:
+    assert "::" in row
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
