@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.lab.access import items, run, wait_for
+from e2e.lab.access import items, wait_for
 from e2e.lab.processes import break_accelerator, repair_accelerator
 from e2e.lab.timeline import engine_id
 from llm_watchdog.api import names
@@ -40,7 +40,7 @@ def detached(worker: Worker) -> list[str]:
 
 
 def release(worker: Worker, pod: str) -> None:
-    run(worker.access, "-n", NAMESPACE, "annotate", "pod", pod, f"{names.ANNOTATION_RELEASE}=repaired")
+    worker.kubectl("annotate", "pod", pod, f"{names.ANNOTATION_RELEASE}=repaired")
 
 
 def test_a_pod_that_no_restart_cures_is_replaced(installed: Access, make_worker: WorkerFactory, scene: Scene) -> None:

@@ -14,6 +14,7 @@ from llm_watchdog.api.reasons import (
     GrantableStep,
     Phase,
     RestartMethod,
+    StepOutcome,
     UnknownReason,
     VerdictState,
 )
@@ -28,6 +29,13 @@ POD = PodRef(name="qwen-0", uid="0123abcd-0000-0000-0000-000000000000", node="n1
 WHO = Identity(worker="qwen", namespace="models", pod=POD)
 OLD = EngineMark(container_id="containerd://a", listener=11)
 NEW = EngineMark(container_id="containerd://b", listener=22)
+
+NOT_MADE = [
+    (OrderState.REFUSED, StepOutcome.FAILED),
+    (OrderState.TIMED_OUT, StepOutcome.TIMED_OUT),
+    (OrderState.UNAVAILABLE, StepOutcome.UNAVAILABLE),
+]
+"""What became of an order that was not carried out, and what the record calls it."""
 
 
 def finding(

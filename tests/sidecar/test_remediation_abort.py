@@ -20,7 +20,7 @@ from llm_watchdog.api.reasons import (
 )
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Traffic
-from tests.sidecar.situations import World, serving
+from tests.sidecar.situations import NOT_MADE, World, serving
 
 BUSY = Traffic(in_flight=2, moving=True)
 
@@ -75,14 +75,7 @@ def test_what_runs_away_all_the_same_is_not_ours() -> None:
     assert world.case.status.requested_step is GrantableStep.RESTART
 
 
-@pytest.mark.parametrize(
-    ("state", "outcome"),
-    [
-        (OrderState.REFUSED, StepOutcome.FAILED),
-        (OrderState.TIMED_OUT, StepOutcome.TIMED_OUT),
-        (OrderState.UNAVAILABLE, StepOutcome.UNAVAILABLE),
-    ],
-)
+@pytest.mark.parametrize(("state", "outcome"), NOT_MADE)
 def test_an_abort_that_was_not_made_is_followed_by_the_next_rung(state: OrderState, outcome: StepOutcome) -> None:
     world = answered(aborting(), state, "why not")
     assert steps(world) == [(Rung.ABORT_REQUEST, outcome)]

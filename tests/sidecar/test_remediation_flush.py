@@ -21,7 +21,7 @@ from llm_watchdog.api.seconds import Seconds
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.situation import Modes, OrderAnswer, OrderState, Traffic
-from tests.sidecar.situations import World, serving
+from tests.sidecar.situations import NOT_MADE, World, serving
 
 BUSY = Traffic(in_flight=2, moving=True)
 EMPTY = Traffic(in_flight=0, moving=False)
@@ -66,14 +66,7 @@ def test_a_flush_that_did_nothing_is_followed_by_a_restart() -> None:
     assert world.case.status.requested_step is GrantableStep.RESTART
 
 
-@pytest.mark.parametrize(
-    ("state", "outcome"),
-    [
-        (OrderState.REFUSED, StepOutcome.FAILED),
-        (OrderState.TIMED_OUT, StepOutcome.TIMED_OUT),
-        (OrderState.UNAVAILABLE, StepOutcome.UNAVAILABLE),
-    ],
-)
+@pytest.mark.parametrize(("state", "outcome"), NOT_MADE)
 def test_a_flush_that_was_not_made_is_followed_by_the_next_rung(state: OrderState, outcome: StepOutcome) -> None:
     world = answered(left(), state, "why not")
     assert steps(world)[0] == (Rung.FLUSH_CACHE, outcome)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llmworker_operator.adapters.kube import Kube
+    from llmworker_operator.domain.record import IncidentView
+    from llmworker_operator.domain.worker import UnreadableWorker, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,14 @@ class Subject:
     namespace: str
     name: str
     uid: str
+
+    @classmethod
+    def worker(cls, worker: Worker | UnreadableWorker) -> Subject:
+        return cls(kind=names.WORKER_KIND, namespace=worker.key.namespace, name=worker.key.name, uid=worker.uid)
+
+    @classmethod
+    def incident(cls, incident: IncidentView, namespace: str) -> Subject:
+        return cls(kind=names.INCIDENT_KIND, namespace=namespace, name=incident.name, uid=incident.uid)
 
 
 def event(subject: Subject, *, reason: str, note: str, warning: bool, now: datetime, host: str) -> dict[str, Any]:

@@ -70,5 +70,5 @@ async def _detach(context: Context, worker: Worker, replica: Replica) -> None:
 def _told(context: Context, worker: Worker, replica: Replica, how: str, note: str) -> None:
     context.metrics.pods_given_up.labels(how=how).inc()
     logger.info("%s", note, extra={"namespace": worker.key.namespace, "worker": worker.key.name, "pod": replica.name})
-    subject = Subject(kind=names.WORKER_KIND, namespace=worker.key.namespace, name=worker.key.name, uid=worker.uid)
+    subject = Subject.worker(worker)
     context.tell(subject, f"Pod{how.capitalize()}", note, warning=how == "detached")

@@ -6,7 +6,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api import names
 from llm_watchdog.api.reasons import Rung
 from llmworker_operator.adapters.errors import ConflictError, GoneError, RefusedError, UnreachableError
 from llmworker_operator.adapters.events import Subject
@@ -70,7 +69,7 @@ def _tell(
     context: Context, key: WorkerKey, incident: IncidentView, reason: str, note: str, *, warning: bool = False
 ) -> None:
     logger.info("%s", note, extra=_extra(key, incident))
-    subject = Subject(kind=names.INCIDENT_KIND, namespace=key.namespace, name=incident.name, uid=incident.uid)
+    subject = Subject.incident(incident, key.namespace)
     context.tell(subject, reason, note, warning=warning)
 
 

@@ -201,9 +201,7 @@ class IncidentWriter:
         self._context.cache.put(resources.INCIDENTS, answer)
         self._context.metrics.incident_written(what, detail)
         self._log(what, incident, detail)
-        namespace = self._key.namespace
-        subject = Subject(kind=names.INCIDENT_KIND, namespace=namespace, name=incident.name, uid=incident.uid)
-        self._context.tell(subject, what.capitalize(), f"{what} {detail}")
+        self._context.tell(Subject.incident(incident, self._key.namespace), what.capitalize(), f"{what} {detail}")
 
     def _log(self, what: str, incident: IncidentView, detail: str) -> None:
         logger.info(

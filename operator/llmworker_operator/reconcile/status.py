@@ -178,5 +178,5 @@ def _say(context: Context, worker: Worker | UnreadableWorker, change: Transition
     over = change.status == "absent"
     reason = f"{change.type}Over" if over else change.reason
     note = f"no longer {change.type}" if over else f"{change.type}: {change.message}"
-    subject = Subject(kind=names.WORKER_KIND, namespace=worker.key.namespace, name=worker.key.name, uid=worker.uid)
+    subject = Subject.worker(worker)
     context.tell(subject, reason, note, warning=not over)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import Rung, StepOutcome
 from llm_watchdog.core.remediation import Decision, begin_rung, close_untouched, healed_since, watch_again
-from llm_watchdog.core.remediation_restart import acting, called_off
+from llm_watchdog.core.remediation_restart import acting, called_off, clear_to_act
 
 if TYPE_CHECKING:
     from llm_watchdog.core.case import Case
@@ -29,16 +29,10 @@ def _order(case: Case, situation: Situation) -> Case:
         return close_untouched(case, situation)
     if situation.modes.held(case.fault):
         return watch_again(case)
-    if not _clear_to_go(case, situation):
+    # Without the API server nobody would evict.
+    if situation.api_unreachable_since is not None or not clear_to_act(case, situation):
         return case
     return acting(case.begin_step(Rung.REPLACE_POD, situation.now), situation)
-
-
-def _clear_to_go(case: Case, situation: Situation) -> bool:
-    """As before a restart, but the API server has to be there: without it nobody would evict."""
-    gate = situation.gate
-    out = gate is not None and not gate.in_rotation and situation.api_unreachable_since is None
-    return out and situation.journal_durable and situation.faulty(case.fault)
 
 
 def _await_eviction(case: Case, situation: Situation) -> Case:

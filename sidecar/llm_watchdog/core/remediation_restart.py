@@ -105,7 +105,7 @@ def act(case: Case, situation: Situation) -> Decision:
     method = situation.restart_method
     if method is RestartMethod.UNAVAILABLE:
         return Decision(case=_passed_over(case, situation))
-    if method is None or not _clear_to_restart(case, situation):
+    if method is None or not clear_to_act(case, situation):
         return Decision(case=case)
     return _order(case, method, situation)
 
@@ -129,7 +129,7 @@ def acting(case: Case, situation: Situation) -> Case:
     return case.with_status(time_to_act_seconds=round(took, 3))
 
 
-def _clear_to_restart(case: Case, situation: Situation) -> bool:
+def clear_to_act(case: Case, situation: Situation) -> bool:
     """Seen to be faulty now, out of rotation as the API server shows it (unless it is gone), on durable record."""
     return departed(situation) and situation.journal_durable and situation.faulty(case.fault)
 
