@@ -38,7 +38,7 @@ check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) lint-imports
 
 unit: .venv/.synced ## what needs no cluster and takes seconds
-	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not processes and not systems and not matrix" -q -n 4
+	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not processes and not systems and not matrix" -q -n 3
 
 processes: .venv/.synced ## what starts programs and waits for them in real time
 	$(RUN) pytest tests -m "processes and not apiserver" -q -n 4
@@ -47,7 +47,7 @@ thorough: .venv/.synced ## what computes for minutes: state machines, simulated 
 	nice -n 19 $(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 3
 
 integration: .venv/.synced ## against a real kube-apiserver
-	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadfile --durations=6
+	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadgroup --no-loadscope-reorder --durations=6
 
 e2e-systems: .venv/.synced ## the model servers of the reports as processes, short (LONG=1: 5 minutes of good load, and the large ones)
 	$(RUN) pytest e2e/systems -v --durations=6 $(if $(LONG),--load-seconds=300 --good-rounds=200,-m "systems and not large")

@@ -21,13 +21,22 @@ SIMULATED: Final = (
     "sidecar/test_check_plan.py",
     "sidecar/test_checked_output.py",
     "sidecar/test_checks.py",
+    "sidecar/test_false_alarms.py",
     "sidecar/test_framing.py",
+    "sidecar/test_looking_properties.py",
+    "sidecar/test_lulls.py",
 )
 """Simulated hours and fuzzed parsers: minutes, where the rest of the unit tests takes seconds; beside anything."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` a file's tests share one process, and what it has started for them; of a group of its own
+    is what takes long, and begins first.
+    """
+    items.sort(key=lambda item: not item.get_closest_marker("xdist_group"))
     for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
         for parts, mark in ((PROCESSES, pytest.mark.processes), (SIMULATED, pytest.mark.thorough)):
             if any(item.path.is_relative_to(HERE / part) for part in parts):
                 item.add_marker(mark)

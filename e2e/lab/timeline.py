@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api import names
@@ -65,6 +66,18 @@ def engine_id(pod: dict[str, Any]) -> str | None:
 def restarts(pod: dict[str, Any]) -> int:
     """How often the engine container was started anew."""
     return int(engine_status(pod)["restartCount"])
+
+
+def gated_for(states: Iterable[dict[str, Any]]) -> float:
+    """Seconds from the start of the engine, which runs in all of these states of its pod, until the gate is open.
+
+    Both instants are whole seconds, cut off, so at least as many whole seconds lie between them as in truth.
+    Raises StopIteration where it is open in none of them.
+    """
+    opened = next(state for state in states if in_rotation(state))
+    began = engine_status(opened)["state"]["running"]["startedAt"]
+    gate = condition(opened, names.ROTATION_GATE) or {}
+    return (datetime.fromisoformat(gate["lastTransitionTime"]) - datetime.fromisoformat(began)).total_seconds()
 
 
 def states_of(pod_name: str, since: float, pods: Iterable[Seen]) -> list[dict[str, Any]]:

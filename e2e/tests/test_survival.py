@@ -12,7 +12,7 @@ from e2e.lab.access import items, run, wait_for
 from e2e.lab.install import NAMESPACE as SYSTEM
 from e2e.lab.install import OPERATOR
 from e2e.lab.processes import hang
-from e2e.lab.timeline import condition, engine_id, engine_status, in_rotation, restarts, states_of
+from e2e.lab.timeline import engine_id, gated_for, in_rotation, ready_pods, restarts, states_of
 from e2e.tests.conftest import LAST_WORKER_NAMESPACE
 from llm_watchdog.api import names
 
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.cluster
 
 NAMESPACE = "models"
 RECOVERY_SECONDS = 150
+STARTUP_SECONDS = 12
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def watchdog_image(pod: dict[str, Any]) -> str:
 
 @pytest.mark.alone
 def test_a_watchdog_image_that_cannot_start_harms_no_engine_and_admits_no_new_pod(
-    installed: Access, make_worker: WorkerFactory, request: pytest.FixtureRequest
+    installed: Access, make_worker: WorkerFactory, scene: Scene, request: pytest.FixtureRequest
 ) -> None:
     worker = make_worker("badimage", replicas=2)
     before = {pod["metadata"]["name"]: engine_id(pod) for pod in worker.pods()}
@@ -53,18 +54,24 @@ def test_a_watchdog_image_that_cannot_start_harms_no_engine_and_admits_no_new_po
         return [pod["metadata"]["name"] for pod in worker.pods() if watchdog_image(pod).endswith(":missing")]
 
     wait_for("the first watchdog to be patched", patched, timeout=60)
+    scene.mark()
     newcomer = make_worker("badimage-new", replicas=1, wait=False)
-    wait_for("the new worker's pod", newcomer.pods, timeout=60)
+    (made,) = wait_for("the new worker's pod", newcomer.pods, timeout=60)
     time.sleep(15)
     assert len(patched()) == 1, "the roll-out of a bad image went on"
     assert {pod["metadata"]["name"]: engine_id(pod) for pod in worker.pods()} == before, "an engine was restarted"
-    assert not any(map(in_rotation, newcomer.pods())), "a pod without a watchdog got into rotation"
+    states = states_of(made["metadata"]["name"], scene.story.zero, scene.pods.seen)
+    assert states, "the watch saw nothing of the new pod"
+    assert not any(map(in_rotation, states)), "a pod without a watchdog got into rotation"
+    assert not any(
+        newcomer.name in seen.object["metadata"]["name"] and ready_pods(seen.object) for seen in scene.slices.seen
+    )
 
 
 def test_after_a_restart_the_replica_waits_for_its_canary(
     make_worker: WorkerFactory, installed: Access, scene: Scene
 ) -> None:
-    worker = make_worker("gated", replicas=1, args=("--startup-seconds", "12"))
+    worker = make_worker("gated", replicas=1, args=("--startup-seconds", str(STARTUP_SECONDS)))
     pod = worker.only_pod()
     before = engine_id(worker.pod(pod))
     scene.mark()
@@ -74,12 +81,8 @@ def test_after_a_restart_the_replica_waits_for_its_canary(
     states = states_of(pod, scene.story.zero, scene.pods.seen)
     new = [state for state in states if engine_id(state) not in {None, before}]
     assert new, "no restart was seen"
-    started = engine_status(new[0])["state"]["running"]["startedAt"]
-    gates = [condition(state, "llmworker.dev/InRotation") for state in new]
-    first_true = next(g for g in gates if g and g["status"] == "True")
-    assert gates[0] is not None
-    assert gates[0]["status"] == "False", "in rotation although the new engine had not answered yet"
-    assert first_true["lastTransitionTime"] >= started
+    assert not in_rotation(new[0]), "in rotation although the new engine had not answered yet"
+    assert gated_for(new) >= STARTUP_SECONDS, "in rotation before it could answer a canary"
 
 
 def test_two_replicas_that_hang_at_once_are_restarted_one_at_a_time(

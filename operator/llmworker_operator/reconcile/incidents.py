@@ -184,7 +184,8 @@ class IncidentWriter:
         write = self._context.kube.merge(
             resources.INCIDENTS, self._key.namespace, incident.name, body, subresource="status"
         )
-        await self._finish(write, incident, "withdrew", incident.grant.step if incident.grant else "")
+        what = "spent" if incident.phase == Phase.VERIFYING else "withdrew"
+        await self._finish(write, incident, what, incident.grant.step if incident.grant else "")
 
     async def _write(self, incident: IncidentView, status: Mapping[str, Any], what: str, detail: str) -> None:
         manifest = status_patch(incident, self._key, status)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
+from e2e.lab.operator_process import NAMESPACE as SYSTEM
+from e2e.lab.operator_process import Operator, operator, operators_kubeconfig
 from tests.operator.live import story
 from tests.operator.live.api import Api
 from tests.operator.live.policies import reinstall
-from tests.operator.live.process import Operator, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from e2e.cluster.access import ApiAccess
 
 BASE = Path(__file__).parents[3] / "manifests" / "base"
-SYSTEM = "llmworker-system"
 NODES = {"old-node": "v1.35.2", "new-node": "v1.36.3"}
 _numbers = itertools.count(1)
 
@@ -33,12 +32,7 @@ def installed(apiserver: ApiAccess, tmp_path_factory: pytest.TempPathFactory) ->
     apiserver.kubectl("apply", "-f", str(BASE / "namespace.yaml"), check=True)
     for name in ("rbac-watchdog.yaml", "rbac-operator.yaml", "admission.yaml"):
         apiserver.kubectl("apply", "-n", SYSTEM, "-f", str(BASE / name), check=True)
-    token = apiserver.token_for("llmworker-operator", namespace=SYSTEM)
-    config = yaml.safe_load(apiserver.kubeconfig.read_text())
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    path = tmp_path_factory.mktemp("operator") / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return operators_kubeconfig(apiserver, tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from tests.operator.live.worker import settled, worker_manifest
 
 if TYPE_CHECKING:
     from e2e.cluster.access import ApiAccess
-    from tests.operator.live.process import Operator
+    from e2e.lab.operator_process import Operator
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("running")]
 

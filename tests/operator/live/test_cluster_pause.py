@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.lab.operator_process import NAMESPACE as SYSTEM
+from e2e.lab.operator_process import Operator, operator
 from llm_watchdog.recorder.worker import modes_of
 from tests.operator.live.api import Api, condition, until
-from tests.operator.live.conftest import SYSTEM
 from tests.operator.live.fleet import Fleet, make_incident
-from tests.operator.live.process import Operator, operator
 from tests.operator.live.worker import settled, worker_manifest
 
 if TYPE_CHECKING:

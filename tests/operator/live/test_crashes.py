@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.lab.operator_process import operator
 from tests.operator.live import story
 from tests.operator.live.policies import reinstall
-from tests.operator.live.process import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,10 @@ def test_the_undisturbed_operator_writes_everything_that_there_is_to_write(undis
     assert kinds == {("PATCH", plural) for plural in applied} | {("DELETE", plural) for plural in removed} | evicted
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+SIDES = [pytest.param(side, marks=pytest.mark.xdist_group(side)) for side in ("before", "after")]
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_killed_around_every_write(
     api: Api, installed: Path, namespace: str, tmp_path: Path, undisturbed: Undisturbed, side: str
 ) -> None:

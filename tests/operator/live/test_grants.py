@@ -11,7 +11,7 @@ from tests.operator.live.fleet import Fleet, make_pod, stamp
 
 if TYPE_CHECKING:
     from e2e.cluster.access import ApiAccess
-    from tests.operator.live.process import Operator
+    from e2e.lab.operator_process import Operator
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("running", "nodes")]
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from e2e.lab.operator_process import NAMESPACE as SYSTEM
+from e2e.lab.operator_process import operator
 from tests.operator.live.api import Api, until
-from tests.operator.live.conftest import SYSTEM
-from tests.operator.live.process import operator
 from tests.operator.live.worker import worker_manifest
 
 if TYPE_CHECKING:

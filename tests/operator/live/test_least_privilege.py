@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
-from tests.operator.live.conftest import BASE, SYSTEM
+from e2e.lab.operator_process import NAMESPACE as SYSTEM
+from tests.operator.live.conftest import BASE
 
 if TYPE_CHECKING:
     from e2e.cluster.access import ApiAccess

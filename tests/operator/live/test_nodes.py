@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from e2e.lab.operator_process import NAMESPACE as SYSTEM
+from e2e.lab.operator_process import operator
 from tests.operator.live.api import Api, condition, until
-from tests.operator.live.conftest import BASE, SYSTEM
+from tests.operator.live.conftest import BASE
 from tests.operator.live.fleet import Fleet, make_pod, stamp
-from tests.operator.live.process import operator
 from tests.operator.live.worker import worker_manifest
 
 if TYPE_CHECKING:

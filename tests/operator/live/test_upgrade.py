@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.lab.operator_process import operator
 from tests.operator.live.api import Api, condition, until
 from tests.operator.live.fleet import Fleet, set_watchdog
-from tests.operator.live.process import operator
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The operator as a real process, with the rights that the manifests give it."""
+"""The operator as a process of its own beside the cluster, with the rights that the manifests give it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import yaml
 
 from e2e.cluster.apiserver import free_ports
-from tests.operator.live.api import until
+from e2e.lab.access import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from e2e.lab.access import Access
+
+NAMESPACE = "llmworker-system"
+ACCOUNT = "llmworker-operator"
 
 QUICK = {
     "LLMWORKER_BACKOFF_SECONDS": "0.2",
@@ -53,12 +59,27 @@ class Operator:
             return None
 
     def wait_until_it_leads(self) -> None:
-        until(lambda: self.process.poll() is not None or "leads" in self.messages(), seconds=30)
+        wait_for(
+            "the operator to lead",
+            lambda: self.process.poll() is not None or "leads" in self.messages(),
+            timeout=30,
+            every=0.05,
+        )
         assert self.process.poll() is None, self.log()
 
     def stop(self) -> int:
         self.process.terminate()
         return self.process.wait(timeout=20)
+
+
+def operators_kubeconfig(access: Access, folder: Path) -> Path:
+    """A token of its ServiceAccount, no administrator's certificate."""
+    token = access.token_for(ACCOUNT, namespace=NAMESPACE)
+    config = yaml.safe_load(access.kubeconfig.read_text())
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 @contextmanager
