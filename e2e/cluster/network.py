@@ -138,7 +138,7 @@ def _write_kernel_setting(name: str, value: str) -> None:
 
 def _run(*command: str, text: str | None = None) -> str:
     if shutil.which(command[0]) is None:
-        raise ClusterError(f"{command[0]} is missing: install iproute2 and nftables.")
+        raise ClusterError(f"{command[0]} is missing: install the packages iproute2 and nftables.")
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")

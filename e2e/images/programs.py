@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from e2e.images.contents import REPOSITORY
@@ -41,8 +42,9 @@ def debian_program(program: str, package: str) -> str:
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         say(f"installing {package} (apt-get)")
         quiet = ["apt-get", "-qq", "-o=Dpkg::Use-Pty=0"]
-        run([*quiet, "update"])
-        run([*quiet, "install", "--yes", "--no-install-recommends", package])
+        with suppress(subprocess.CalledProcessError):  # apt-get has said why; what to do stands below
+            run([*quiet, "update"])
+            run([*quiet, "install", "--yes", "--no-install-recommends", package])
         found = shutil.which(program, path=search)
     if found is None:
         raise MissingProgramError(
@@ -55,7 +57,13 @@ def python(version: str) -> str:
     """An interpreter of the version that is in the images: bytecode of another one would be of no use there."""
     if sys.version.startswith(f"{version}."):
         return sys.executable
-    return run([uv(), "python", "find", version]).strip()
+    program = uv()
+    try:
+        return run([program, "python", "find", version]).strip()
+    except subprocess.CalledProcessError as error:
+        raise MissingProgramError(
+            f"Python {version} is not here, which the images have: `{program} python install {version}`"
+        ) from error
 
 
 def run(command: list[str], *, cwd: Path = REPOSITORY, stdin: str | None = None) -> str:
