@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llm_watchdog.api.reasons import FindingReason, Outcome
 
@@ -32,3 +33,8 @@ def test_what_is_pointed_to_is_there(path: str) -> None:
 def test_reasons_have_their_own_page() -> None:
     """Two tables of the same would drift apart."""
     assert not [reason for reason in FindingReason if f"| `{reason}` |" in README]
+
+
+def test_the_shortest_worker_is_the_sample_that_the_api_server_is_shown() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert yaml.safe_load(block) == yaml.safe_load((ROOT / "manifests" / "samples" / "minimal.yaml").read_text())
