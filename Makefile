@@ -91,8 +91,9 @@ benchmark-detection: .venv/.synced ## detection rate, delay, false alarms, besid
 	@if [ $(REAL_MINUTES) != 0 ] || [ $(REAL_SAMPLES) != 0 ]; then \
 	  $(BENCHMARK).real --samples $(REAL_SAMPLES) --minutes $(REAL_MINUTES) --draw $(DRAW); fi
 
-cluster-up: .venv/.synced ## start the local cluster (or use the one you name: --kubeconfig, kind)
-	@$(RUN) python -m e2e.cluster up
+cluster-up: .venv/.synced ## start a cluster (SOURCE=local, kind), or look at one of yours (KUBECONFIG=FILE)
+	@$(RUN) python -m e2e.cluster $(if $(SOURCE),--source=$(SOURCE)) \
+	  $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig=$(KUBECONFIG)) up
 
 cluster-down: .venv/.synced ## end it, with everything it started
 	@$(RUN) python -m e2e.cluster down

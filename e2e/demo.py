@@ -13,8 +13,9 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from e2e.cluster.abilities import why_no_images, why_not_here
 from e2e.cluster.progress import ClusterError, Progress
-from e2e.cluster.source import Cluster, Source, as_cluster, open_source
+from e2e.cluster.source import Cluster, ClusterSource, Source, as_cluster, open_source
 from e2e.images.programs import MissingProgramError
 from e2e.lab.access import Access, TimedOutError, apply, run, wait_for
 from e2e.lab.access_logs import PROPAGATION_SECONDS
@@ -124,6 +125,13 @@ def tell(worker: Worker) -> None:
     show(worker.access, "-n", NAMESPACE, "describe", "llmincident", newest)
 
 
+def refuse(source: ClusterSource, engine: Engine) -> None:
+    """Raises ClusterError where the demo could not get through, before it has begun."""
+    local = why_not_here(engine.from_this_disk, source) if engine.from_this_disk else None
+    if why := why_no_images(source) or local:
+        raise ClusterError(why)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m e2e.demo", description=__doc__)
     parser.add_argument("--engine", choices=sorted(ENGINES), default=os.environ.get("ENGINE") or "fault-engine")
@@ -135,6 +143,7 @@ def main() -> int:
     progress = Progress()
     try:
         source = open_source(chosen.source, None, progress)
+        refuse(source, ENGINES[chosen.engine])
         keep = chosen.keep or source.runs()  # what this did not start, it does not end
     except ClusterError as error:
         say(f"There is no cluster for the demo: {error}")

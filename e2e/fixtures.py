@@ -1,15 +1,16 @@
 """pytest fixtures: `apiserver`, a real API server, and `cluster`, a real node; each started once per session."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
+from e2e.cluster.abilities import why_no_images, why_not_here
 from e2e.cluster.access import ApiAccess
 from e2e.cluster.apiserver import temporary_apiserver
 from e2e.cluster.progress import Progress
-from e2e.cluster.source import Cluster, Source, as_cluster, open_source
+from e2e.cluster.source import Cluster, ClusterSource, Source, as_cluster, open_source
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,16 +44,39 @@ def apiserver(pytestconfig: pytest.Config) -> Iterator[ApiAccess]:
 
 
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def cluster_source(pytestconfig: pytest.Config) -> ClusterSource:
+    """Where the cluster comes from; not started. Where it takes no images, every case fails at once and says why."""
+    with shown(pytestconfig):
+        source = open_source(
+            pytestconfig.getoption("--cluster-source"), pytestconfig.getoption("--kubeconfig"), Progress()
+        )
+    if why := why_no_images(source):
+        pytest.fail(why, pytrace=False)
+    return source
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config, cluster_source: ClusterSource) -> Iterator[Cluster]:
     """A node. One that runs already is used and left running; one that was started here ends with the session."""
     progress = Progress()
     with shown(pytestconfig):
-        source = open_source(
-            pytestconfig.getoption("--cluster-source"), pytestconfig.getoption("--kubeconfig"), progress
-        )
-        ran_before = source.runs()
-        access = source.up(progress)
-    yield as_cluster(access, source)
+        ran_before = cluster_source.runs()
+        access = cluster_source.up(progress)
+    yield as_cluster(access, cluster_source)
     if not ran_before:
         with shown(pytestconfig):
-            source.down(progress)
+            cluster_source.down(progress)
+
+
+OnlyHere = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def only_here(cluster_source: ClusterSource) -> OnlyHere:
+    """`only_here(what)` skips what needs this machine's own files and processes where the node is elsewhere."""
+
+    def check(what: str) -> None:
+        if why := why_not_here(what, cluster_source):
+            pytest.skip(why)
+
+    return check

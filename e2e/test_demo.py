@@ -1,13 +1,24 @@
-"""The demo says of lost requests what was seen of them, and no more."""
+"""The demo begins only where it can get through, and says of lost requests what was seen of them, and no more."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from e2e.demo import told_losses
+import pytest
+
+from e2e.cluster.given import GivenCluster
+from e2e.cluster.kind import KindCluster
+from e2e.cluster.local import LocalNode
+from e2e.cluster.places import State
+from e2e.cluster.progress import ClusterError
+from e2e.demo import refuse, told_losses
 from e2e.lab.access_logs import PROPAGATION_SECONDS
+from e2e.lab.engines import ENGINES
 
 LEFT_AT = 106.0
+STATE = State(Path("/state"))
+GIVEN, KIND, LOCAL = GivenCluster(Path("/config")), KindCluster(STATE, "docker"), LocalNode(STATE)
 
 
 def report(start: float, outcome: str = "ok") -> dict[str, Any]:
@@ -29,3 +40,24 @@ def test_losses_before_and_after_the_cut_are_told_apart() -> None:
 
 def test_without_a_cut_there_is_no_before() -> None:
     assert told_losses([report(1.0, "timeout")], None) == "1 requests, 1 failed; the replica was never cut off"
+
+
+@pytest.mark.parametrize(
+    ("source", "engine", "says"),
+    [
+        (GIVEN, "fault-engine", "a given cluster has no way to take them: unset KUBECONFIG"),
+        (GIVEN, "vllm", "a given cluster has no way to take them: unset KUBECONFIG"),
+        (KIND, "vllm", "mounted from this machine's disk, which only the local node can do"),
+    ],
+)
+def test_where_it_could_not_get_through_it_does_not_begin(
+    source: GivenCluster | KindCluster, engine: str, says: str
+) -> None:
+    with pytest.raises(ClusterError, match=says):
+        refuse(source, ENGINES[engine])
+
+
+def test_elsewhere_it_begins() -> None:
+    refuse(KIND, ENGINES["fault-engine"])
+    for engine in ENGINES.values():
+        refuse(LOCAL, engine)

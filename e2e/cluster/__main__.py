@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from e2e.cluster.abilities import why_no_images
 from e2e.cluster.apiserver import detached_apiserver_down, detached_apiserver_up
 from e2e.cluster.places import default_state
 from e2e.cluster.progress import ClusterError, Progress
@@ -33,8 +34,10 @@ def up(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> None:
-    """What it started it ends, however the command ended."""
+    """What it started it ends, however the command ended: for tests, which bring their images."""
     source = open_source(arguments.source, arguments.kubeconfig, progress)
+    if why := why_no_images(source):
+        raise ClusterError(why)
     ran_before = source.runs()
     source.up(progress)
     try:

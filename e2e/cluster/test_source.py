@@ -1,17 +1,25 @@
 """Which cluster is taken, and which is refused."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from e2e.cluster.abilities import why_no_images, why_not_here
 from e2e.cluster.given import GivenCluster, refuse_foreign
 from e2e.cluster.kind import KindCluster
 from e2e.cluster.local import LocalNode
+from e2e.cluster.places import REPOSITORY, State
 from e2e.cluster.progress import ClusterError, Progress
-from e2e.cluster.source import Source, choose, named_kubeconfig, open_source
+from e2e.cluster.source import ClusterSource, Source, choose, named_kubeconfig, open_source
 
 SOMEWHERE = Path("/home/someone/.kube/config")
+GIVEN = GivenCluster(SOMEWHERE)
+KIND = KindCluster(State(Path("/state")), "docker")
+LOCAL = LocalNode(State(Path("/state")))
 
 
 @pytest.mark.parametrize(
@@ -91,3 +99,59 @@ def test_opening_a_source_starts_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         program.write_text("#!/bin/sh\nexit 0\n")
         program.chmod(0o755)
         assert isinstance(open_source("auto", None, Progress()), chosen)
+
+
+@pytest.mark.parametrize("source", [KIND, LOCAL], ids=["kind", "local"])
+def test_images_are_loaded_onto_a_cluster_of_ours(source: ClusterSource) -> None:
+    assert why_no_images(source) is None
+
+
+def test_a_given_cluster_is_refused_before_anything_is_built_for_it() -> None:
+    why = why_no_images(GIVEN) or ""
+    assert "unset KUBECONFIG" in why
+    assert "`On your own cluster`" in why
+
+
+@pytest.mark.parametrize(
+    ("source", "here"), [(LOCAL, True), (KIND, False), (GIVEN, False)], ids=["local", "kind", "given"]
+)
+def test_what_needs_this_machine_is_left_out_elsewhere_with_the_reason(source: ClusterSource, *, here: bool) -> None:
+    why = why_not_here("It looks at this disk", source)
+    told = "It looks at this disk, which only the local node can do: unset KUBECONFIG and choose the source `local`."
+    assert why == (None if here else told)
+
+
+def test_make_e2e_refuses_a_given_cluster_before_it_runs_a_test(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    command = [sys.executable, "-m", "e2e.cluster", "--kubeconfig", str(tmp_path / "config"), "run", "touch", str(ran)]
+    refused = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("error: Demo and end-to-end tests load the images")
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "passed"),
+    [
+        ([], {}, ""),
+        ([], {"KUBECONFIG": "/of/the/shell"}, ""),
+        (["KUBECONFIG=/mine"], {"KUBECONFIG": "/of/the/shell"}, "--kubeconfig=/mine"),
+        (["SOURCE=kind"], {}, "--source=kind"),
+    ],
+)
+def test_make_cluster_up_passes_on_what_is_named_and_not_what_the_shell_has(
+    words: list[str], environment: dict[str, str], passed: str
+) -> None:
+    """What the shell has is read by the program, which takes contexts of the allow-list only."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "KUBECONFIG"))}
+    told = subprocess.run(
+        ["make", "--dry-run", "--assume-old=.venv/.synced", "cluster-up", *words],
+        cwd=REPOSITORY,
+        env=env | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = told.stdout.replace("\\\n", " ").split()
+    start = words.index("e2e.cluster") + 1
+    assert words[start:] == [*passed.split(), "up"]

@@ -22,6 +22,7 @@ from e2e.cluster.ledger import RUNNER, read_ledger
 from e2e.cluster.places import REPOSITORY, State
 from e2e.cluster.progress import Progress
 from e2e.cluster.sleeper import SLEEPER
+from e2e.fixtures import OnlyHere
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
@@ -88,7 +89,8 @@ NOTHING: dict[str, list[str]] = {"processes": [], "mounts": [], "links": [], "ta
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Elsewhere]:
+def elsewhere(only_here: OnlyHere) -> Iterator[Elsewhere]:
+    only_here("What a node leaves behind is looked for among this machine's processes and mounts")
     root = Path(tempfile.mkdtemp(prefix="llmw-"))
     holder = subprocess.Popen(
         ("unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 3600"), stdout=subprocess.PIPE

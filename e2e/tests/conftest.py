@@ -25,6 +25,7 @@ from llm_watchdog.api import names
 
 if TYPE_CHECKING:
     from e2e.cluster.source import Cluster
+    from e2e.fixtures import OnlyHere
 
 NAMESPACE = "models"
 LAST_WORKER_NAMESPACE = "deletion"
@@ -58,8 +59,15 @@ def installed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, testru
 
 
 @pytest.fixture(scope="session")
-def vllm_ready(installed: Cluster) -> Cluster:
+def vllm_files(only_here: OnlyHere) -> None:
+    """They are there; asked before anything is installed for a case that would be skipped."""
+    only_here(ENGINES["vllm"].from_this_disk or "")
+
+
+@pytest.fixture(scope="session")
+def vllm_ready(vllm_files: None, installed: Cluster) -> Cluster:
     """The real vLLM's image, and the volume with its files."""
+    del vllm_files
     engine = ENGINES["vllm"]
     load_images(installed, engine.images, print)
     engine.prepare(installed, NAMESPACE, print)
