@@ -25,6 +25,11 @@ class Guard:
             [sys.executable, __file__], stdin=subprocess.PIPE, text=True, start_new_session=True
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the guard's own process."""
+        return self._process.pid
+
     def started(self, group: int) -> None:
         self._tell(STARTED, group)
 

@@ -5,6 +5,7 @@ A program's group is ended with its owner's `with` block, so also on Ctrl-C; `gu
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -42,7 +43,10 @@ def free_port() -> int:
 
 @cache
 def _guard() -> Guard:
-    return Guard()
+    """Of this process, and ended with it. Where no exit handler runs, the pipe's closing says the same."""
+    guard = Guard()
+    atexit.register(guard.close)
+    return guard
 
 
 class Program:

@@ -22,6 +22,12 @@ Program("family", [sys.executable, "-c", sys.argv[1]], pathlib.Path(sys.argv[2])
 print("started", flush=True)
 sys.stdin.read()
 """
+TIDY_OWNER = """
+import pathlib, sys
+from e2e.systems import programs
+with programs.Program("tidy", [sys.executable, "-c", ""], pathlib.Path(sys.argv[1])):
+    print(programs._guard().pid)
+"""
 
 
 def python(folder: Path, script: str) -> Program:
@@ -84,6 +90,15 @@ def test_a_killed_test_process_leaves_nothing_behind(tmp_path: Path) -> None:
         assert alive(child)
         owner.kill()
     wait_gone(child)
+
+
+def test_the_guard_ends_with_its_owner_and_not_with_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", TIDY_OWNER, str(tmp_path)]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."}, check=True, timeout=60
+    )
+    assert "ResourceWarning" not in ended.stderr
+    wait_gone(int(ended.stdout))
 
 
 def test_a_program_that_ends_is_not_waited_for(tmp_path: Path) -> None:
