@@ -104,7 +104,9 @@ class LocalNode:
 
 def check_machine(state: State) -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
-        raise ClusterError("The local node needs Linux and root: run as root, or install kind and start a container engine.")
+        raise ClusterError(
+            "The local node needs Linux and root: run as root, or install kind and start a container engine."
+        )
     if shutil.which("mount") is None:
         raise ClusterError("mount is missing: install util-linux.")
     if len(str(state.root)) > LONGEST_NODE_STATE:
