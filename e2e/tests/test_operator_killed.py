@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -29,6 +31,7 @@ NAMESPACE = "models"
 DEATHS_MAX: Final = 100
 LIFE_SECONDS: Final = 150
 SIGKILLED: Final = -9
+LOOK_SECONDS: Final = 0.5
 WATCHDOG_IMAGE: Final = "llmworker.dev/watchdog:dev"
 """As in the local overlay: another one would be an upgrade."""
 
@@ -89,10 +92,9 @@ def one_life(worker: Worker, kubeconfig: Path, log: Path, place: str) -> bool:
     """True if it lived to see the end."""
     with operator(kubeconfig, log, crash_at=place, identity="same", watchdog_image=WATCHDOG_IMAGE) as life:
         deadline = time.monotonic() + LIFE_SECONDS
-        while life.process.poll() is None and not settled(worker):
+        while not settled(worker):
             assert time.monotonic() < deadline, worker.incidents()
-            time.sleep(0.2)
-        if life.process.poll() is None:
-            return True
-        assert life.process.returncode == SIGKILLED, life.log()
-        return False
+            with suppress(subprocess.TimeoutExpired):
+                assert life.process.wait(timeout=LOOK_SECONDS) == SIGKILLED, life.log()
+                return False
+        return True
