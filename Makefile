@@ -67,8 +67,13 @@ e2e-on-cluster: # most cases wait most of the time: four at once
 e2e-alone:
 	$(RUN) pytest e2e -m "cluster and not long and alone and not vllm" -v --durations=6
 
-e2e-long: .venv/.synced ## on a real node, what takes long: the rungs above a restart, a wake that is none
-	@$(RUN) python -m e2e.cluster run $(RUN) pytest e2e -m "cluster and long and not vllm" -v -n 4
+e2e-long: .venv/.synced ## on a real node, what takes long: the rungs above a restart, a wake that is none, a killed operator
+	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-long-on-cluster
+
+.PHONY: e2e-long-on-cluster
+e2e-long-on-cluster:
+	$(RUN) pytest e2e -m "cluster and long and not vllm and not alone" -v -n 4 --durations=6
+	$(RUN) pytest e2e -m "cluster and long and not vllm and alone" -v --durations=6
 
 e2e-vllm: .venv/.synced ## on a real node with the real vLLM, the long form
 	$(RUN) pytest e2e -m "vllm" -v -rP

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from e2e.lab.workers import Worker
     from e2e.tests.conftest import Scene, WorkerFactory
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.long]
 
 NAMESPACE = "models"
 DEATHS_MAX: Final = 100

@@ -35,6 +35,7 @@ def restored(apiserver: ApiAccess) -> Iterator[None]:
     reinstall(apiserver)
 
 
+@pytest.mark.xdist_group("before")
 def test_the_story_has_something_of_everything(undisturbed: Undisturbed) -> None:
     left = undisturbed.at_work
     incidents = {name: i["status"] for name, i in left["llmincidents"].items()}
@@ -56,6 +57,7 @@ def test_the_story_has_something_of_everything(undisturbed: Undisturbed) -> None
     assert not undisturbed.withdrawn["rolebindings"]
 
 
+@pytest.mark.xdist_group("before")
 def test_the_undisturbed_operator_writes_everything_that_there_is_to_write(undisturbed: Undisturbed) -> None:
     """By kind: what is not in here would not be died for either."""
     kinds = {(what.split()[0], what.partition("/namespaces/it/")[2].split("/")[0]) for what in undisturbed.writes}
