@@ -49,7 +49,9 @@ def test_the_watchdogs_words_stay_when_the_operator_writes(api: Api, namespace: 
     )
 
 
-def test_an_unclaimed_grant_is_withdrawn_and_a_used_one_too(api: Api, namespace: str) -> None:
+def test_an_unclaimed_grant_is_withdrawn_and_a_used_one_is_spent(
+    api: Api, apiserver: ApiAccess, namespace: str
+) -> None:
     fleet = Fleet(api, namespace)
     fleet.ask("qwen-x-0", "one")
     grant = until(lambda: fleet.granted("one"))
@@ -60,6 +62,12 @@ def test_an_unclaimed_grant_is_withdrawn_and_a_used_one_too(api: Api, namespace:
     fleet.say("one", phase="Acting", steps=[{"step": "Restart", "startedAt": stamp()}])
     fleet.say("one", phase="Verifying")
     until(lambda: not fleet.granted("one"))
+
+    def told() -> bool:
+        text = apiserver.kubectl("-n", namespace, "describe", "llmincident", "one").stdout
+        return [text.count(f"{word} Restart") for word in ("granted", "withdrew", "spent")] == [2, 1, 1]
+
+    until(told)
 
 
 def test_cool_down_is_said_in_the_log_and_the_hourly_limit_in_a_condition(api: Api, namespace: str) -> None:
