@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.lab.access import run
-from e2e.lab.manifests import BROKEN
+from e2e.lab.manifests import BROKEN, CONTROL_PORT
 from llm_watchdog.api import names
 
 if TYPE_CHECKING:
     from e2e.lab.access import Access
 
+ORDER = f"""
+import json, sys, urllib.request as u
+order = json.dumps({{"name": sys.argv[1]}}).encode()
+u.urlopen(u.Request("http://127.0.0.1:{CONTROL_PORT}/faults", order, method="PUT"))
+"""
 FIND = r"""
 for dir in /proc/[0-9]*; do
   pid=${dir#/proc/}
@@ -44,6 +49,11 @@ def break_accelerator(access: Access, namespace: str, pod: str) -> None:
 def repair_accelerator(access: Access, namespace: str, pod: str) -> None:
     """The next engine that is started in this pod is well."""
     _shell(access, namespace, pod, f"rm {BROKEN}")
+
+
+def order_fault(access: Access, namespace: str, pod: str, fault: str) -> None:
+    """Of the fault engine's catalogue, from now on."""
+    run(access, "-n", namespace, "exec", pod, "-c", names.ENGINE_CONTAINER, "--", "python3", "-c", ORDER, fault)
 
 
 def _shell(access: Access, namespace: str, pod: str, script: str) -> str:

@@ -1,4 +1,4 @@
-"""The rungs above a restart, for a fault that none cures: another pod, quarantine, and what a person does then."""
+"""The rungs below a restart and above: a flush; another pod, quarantine, and what a person does then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from e2e.lab.access import items, wait_for
-from e2e.lab.processes import break_accelerator, repair_accelerator
+from e2e.lab.processes import break_accelerator, order_fault, repair_accelerator
 from e2e.lab.timeline import engine_id
 from llm_watchdog.api import names
 
@@ -41,6 +41,24 @@ def detached(worker: Worker) -> list[str]:
 
 def release(worker: Worker, pod: str) -> None:
     worker.kubectl("annotate", "pod", pod, f"{names.ANNOTATION_RELEASE}=repaired")
+
+
+def test_a_poisoned_cache_is_flushed_and_nothing_is_restarted(
+    installed: Access, make_worker: WorkerFactory, scene: Scene
+) -> None:
+    worker = make_worker("poisoned", replicas=2)
+    sick = worker.pods()[0]["metadata"]["name"]
+    before = engine_id(worker.pod(sick))
+    scene.mark()
+    order_fault(installed, NAMESPACE, sick, "poisoned-cache")
+    incident = worker.wait_incident(RUNG_SECONDS, phase="Closed")
+    worker.wait_in_rotation(2)
+    assert incident["spec"]["fault"] == "DegradedOutput"
+    assert incident["status"]["outcome"] == "Recovered", incident["status"]
+    assert steps(incident) == ["FlushCache"]
+    assert scene.times(sick).out_of_rotation is not None, "it was flushed under its users"
+    assert engine_id(worker.pod(sick)) == before
+    assert len(worker.incidents()) == 1
 
 
 def test_a_pod_that_no_restart_cures_is_replaced(installed: Access, make_worker: WorkerFactory, scene: Scene) -> None:
