@@ -10,6 +10,8 @@ import pytest
 
 from llm_watchdog.api.policy import AttemptsPolicy, BudgetPolicy, RemediationPolicy, WatchdogPolicy
 from llm_watchdog.api.reasons import (
+    FaultClass,
+    FindingReason,
     GrantableStep,
     Mode,
     Outcome,
@@ -17,9 +19,11 @@ from llm_watchdog.api.reasons import (
     RestartMethod,
     Rung,
     StepOutcome,
+    UnknownReason,
 )
+from llm_watchdog.api.seconds import Seconds
 from llm_watchdog.core.case import Stage
-from llm_watchdog.core.container import ContainerEnd, EngineContainer
+from llm_watchdog.core.container import CRASH_LOOP, ContainerEnd, EngineContainer
 from llm_watchdog.core.replica import forget
 from llm_watchdog.core.situation import Gate, Modes
 from tests.sidecar.situations import NEW, START, World, ordered, serving
@@ -247,3 +251,35 @@ def test_the_exception_to_asking_counts_too() -> None:
     before = len(world.orders)
     world.sick()
     assert len(world.orders) == before
+
+
+def not_up_again(**facts: Any) -> World:
+    """Restarted, and the engine that it brought does not come up. The watchdog is a new process too."""
+    policy = WatchdogPolicy(remediation=RemediationPolicy(startup_timeout=Seconds(60)))
+    world = ordered(has_operator=True, policy=policy, **facts)
+    return world.settle(engine=NEW).unknown(UnknownReason.STARTING).look(61.0)
+
+
+def test_an_engine_that_does_not_come_up_after_our_restart_is_given_up() -> None:
+    world = not_up_again()
+    assert steps(world)[-1] == (Rung.RESTART, StepOutcome.TIMED_OUT)
+    world.grant(REPLACE)
+    assert world.case.stage is Stage.AWAITING, "for now it is only unknown"
+    world.sick(fault=FaultClass.ENGINE_DEAD, reason=FindingReason.START_TIMED_OUT).claimed()
+    assert steps(world)[-1] == (Rung.REPLACE_POD, None)
+    assert len(world.replica.cases) == 1, "it is the same incident"
+
+
+def test_an_engine_that_ends_again_and_again_after_our_restart_is_given_up() -> None:
+    world = not_up_again().grant(REPLACE)
+    at = world.now - timedelta(seconds=1)
+    ended = ContainerEnd(container_id=str(NEW.container_id), reason="Error", exit_code=1, at=at)
+    world.settle(container=EngineContainer(waiting=CRASH_LOOP, ended=ended)).claimed()
+    assert steps(world)[-1] == (Rung.REPLACE_POD, None)
+
+
+def test_after_a_pause_it_is_asked_for_again_although_the_engine_never_came_up() -> None:
+    world = not_up_again().settle(modes=PAUSED)
+    assert world.case.stage is Stage.WATCHING
+    world.sick(fault=FaultClass.ENGINE_DEAD, reason=FindingReason.START_TIMED_OUT).settle(modes=Modes())
+    assert world.case.status.requested_step is REPLACE

@@ -159,11 +159,21 @@ async def _served(form: Form, application: Application) -> None:
 
 
 def _recognize(watcher: Watcher, replay: Replay) -> bool:
-    """The engine in which a canary passed before this process: if it still listens, silence is a fault."""
-    engine = replay.replica.engine
-    if not replay.replica.cleared or engine is None or not engine.listener:
-        return False
-    return watcher.recognize(engine.listener)
+    """The engine in which a canary passed before this process: if it still listens, silence is a fault.
+
+    Another one has the time of a restart to come up; only one that never answered is left to Kubernetes.
+    """
+    known = replay.replica
+    if (
+        known.cleared
+        and known.engine is not None
+        and known.engine.listener
+        and watcher.recognize(known.engine.listener)
+    ):
+        return True
+    if known.cleared or known.sequences:
+        watcher.expect()
+    return False
 
 
 def _greet(who: Identity, replay: Replay, *, recognized: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from llm_watchdog.api.incident import EVIDENCE_MAX, Evidence
 from llm_watchdog.api.reasons import (
+    FaultClass,
     GrantableStep,
     Mode,
     Outcome,
@@ -22,6 +23,7 @@ from llm_watchdog.api.reasons import (
     VerdictState,
 )
 from llm_watchdog.core.case import AbortOrder, Case, FlushOrder, Order, Stage
+from llm_watchdog.core.container import start_failure
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,11 +108,26 @@ def healed_since(case: Case, since: datetime, situation: Situation) -> datetime 
     return situation.proved_after(since)
 
 
+def fault_stands(case: Case, situation: Situation) -> bool:
+    """Seen to be faulty now. After a restart of ours also: the engine that it brought ends, or does not come up."""
+    if situation.faulty(case.fault):
+        return True
+    return case.restarted and (situation.faulty(FaultClass.ENGINE_DEAD) or bool(crashed(case, situation)))
+
+
+def crashed(case: Case, situation: Situation) -> str:
+    """What the kubelet says of the end of the engine that our last restart brought; empty: nothing."""
+    restart = next((step for step in reversed(case.status.steps) if step.step is Rung.RESTART), None)
+    if restart is None or case.engine is None:
+        return ""
+    return start_failure(situation.container, case.engine, restart.started_at)
+
+
 def watch(case: Case, situation: Situation) -> Decision:
     """The finding stands and nothing has begun."""
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
         return Decision(case=close_untouched(case, situation))
-    if situation.finding(case.fault) is None:
+    if situation.finding(case.fault) is None and not fault_stands(case, situation):
         return Decision(case=case)
     if situation.modes.of(case.fault) is Mode.OBSERVE:
         return Decision(case=_describe(case, situation))
@@ -127,7 +144,7 @@ def _begin(case: Case, situation: Situation) -> Case:
         return begin_rung(case, situation)
     if not case.left:
         return ask(case, GrantableStep.LEAVE_ROTATION)
-    return begin_rung(case, situation) if situation.faulty(case.fault) else case
+    return begin_rung(case, situation) if fault_stands(case, situation) else case
 
 
 def _describe(case: Case, situation: Situation) -> Case:

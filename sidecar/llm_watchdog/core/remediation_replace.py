@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import Rung, StepOutcome
-from llm_watchdog.core.remediation import Decision, begin_rung, close_untouched, healed_since, watch_again
-from llm_watchdog.core.remediation_restart import acting, called_off, clear_to_act
+from llm_watchdog.core.remediation import Decision, begin_rung, close_untouched, fault_stands, healed_since, watch_again
+from llm_watchdog.core.remediation_restart import acting, called_off, put_aside
 
 if TYPE_CHECKING:
     from llm_watchdog.core.case import Case
@@ -30,7 +30,9 @@ def _order(case: Case, situation: Situation) -> Case:
     if situation.modes.held(case.fault):
         return watch_again(case)
     # Without the API server nobody would evict.
-    if situation.api_unreachable_since is not None or not clear_to_act(case, situation):
+    if situation.api_unreachable_since is not None or not put_aside(situation):
+        return case
+    if not fault_stands(case, situation):
         return case
     return acting(case.begin_step(Rung.REPLACE_POD, situation.now), situation)
 

@@ -19,6 +19,7 @@ from llm_watchdog.core.remediation import (
     begin_rung,
     close,
     close_untouched,
+    fault_stands,
     healed_since,
     watch_again,
 )
@@ -50,11 +51,9 @@ def await_grant(case: Case, situation: Situation) -> Decision:
         return Decision(case=left)
     if case.status.requested_step is GrantableStep.LEAVE_ROTATION:
         return Decision(case=_await_leave(case, situation))
-    if not situation.faulty(case.fault):
-        return Decision(case=case)
     if case.status.requested_step is GrantableStep.REPLACE_POD:
-        return Decision(case=_await_replacement(case, situation))
-    return Decision(case=_await_restart(case, situation))
+        return Decision(case=_await_replacement(case, situation) if fault_stands(case, situation) else case)
+    return Decision(case=_await_restart(case, situation) if situation.faulty(case.fault) else case)
 
 
 def _await_replacement(case: Case, situation: Situation) -> Case:
@@ -131,7 +130,12 @@ def acting(case: Case, situation: Situation) -> Case:
 
 def clear_to_act(case: Case, situation: Situation) -> bool:
     """Seen to be faulty now, out of rotation as the API server shows it (unless it is gone), on durable record."""
-    return departed(situation) and situation.journal_durable and situation.faulty(case.fault)
+    return put_aside(situation) and situation.faulty(case.fault)
+
+
+def put_aside(situation: Situation) -> bool:
+    """Nothing that is done now is done under users, or without a record."""
+    return departed(situation) and situation.journal_durable
 
 
 def departed(situation: Situation) -> bool:

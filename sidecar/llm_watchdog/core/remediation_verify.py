@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import Mode, Outcome, Rung, StepOutcome
-from llm_watchdog.core.container import start_failure
-from llm_watchdog.core.remediation import Decision, begin_rung, close, healed_since, timed, watch_again
+from llm_watchdog.core.remediation import Decision, begin_rung, close, crashed, healed_since, timed, watch_again
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,29 +27,23 @@ def verify(case: Case, situation: Situation) -> Decision:
         return Decision(case=case)
     if step.step is Rung.DRAIN or step.outcome is not None:
         return Decision(case=_next_rung(case, situation) if situation.faulty(case.fault) else case)
-    crashed = _crashed(case, situation)
-    if not crashed and situation.faulty(case.fault, since=ended):
+    # Not repeated, however many attempts are left: the kubelet starts it over and over already.
+    ended_again = "" if case.order is None else crashed(case, situation)
+    if not ended_again and situation.faulty(case.fault, since=ended):
         return Decision(case=_not_cured(case, situation))
-    given_up = _given_up(case, ended, crashed, situation)
+    given_up = _given_up(case, ended, ended_again, situation)
     if given_up is None:
         return Decision(case=case)
     return Decision(case=_next_rung(case.judge_step(*given_up, situation.now), situation))
 
 
-def _given_up(case: Case, ended: datetime, crashed: str, situation: Situation) -> tuple[StepOutcome, str] | None:
-    if crashed:
-        return StepOutcome.FAILED, crashed
+def _given_up(case: Case, ended: datetime, ended_again: str, situation: Situation) -> tuple[StepOutcome, str] | None:
+    if ended_again:
+        return StepOutcome.FAILED, ended_again
     limit = _proven_within(case.status.steps[-1].step, situation.policy.remediation)
     if (situation.now - ended).total_seconds() < limit:
         return None
     return StepOutcome.TIMED_OUT, f"no canary passed within {limit:.0f} s"
-
-
-def _crashed(case: Case, situation: Situation) -> str:
-    """Not repeated, however many attempts are left: the kubelet starts it over and over already."""
-    if case.order is None or case.engine is None:
-        return ""
-    return start_failure(situation.container, case.engine, case.order.at)
 
 
 def _proven_within(rung: Rung, remediation: RemediationPolicy) -> float:

@@ -206,6 +206,8 @@ def _revised(before: Case, after: Case) -> Case:
 
 def _open_cases(replica: Replica, situation: Situation) -> Replica:
     known = {case.fault for case in replica.cases if not case.closed}
+    if any(case.restarted for case in replica.cases if not case.closed):
+        known.add(FaultClass.ENGINE_DEAD)  # what our own restart brought, or did not: no other fault
     for finding in situation.verdict.findings:
         if finding.incident and finding.fault not in known:
             replica = _open(replica, finding, situation)

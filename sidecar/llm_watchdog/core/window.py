@@ -179,6 +179,12 @@ class Window:
             came_up=self.came_up or self.answered,
         )
 
+    def started_anew(self, at: float) -> Window:
+        """Of another engine process than the one that answered in an earlier life of this watchdog, which began at `at`
+        itself: with an in-place restart of all containers both are new.
+        """
+        return replace(self, came_up=True, starting_since=at)
+
     def rechecked(self, at: float) -> Window:
         """What the checks have shown is void, though not what was learned from them."""
         return replace(self, checks=(), judged=Judged(), rechecked_at=at)

@@ -236,6 +236,10 @@ class Watcher:
         self.window = replace(self.window, answered=True, warm_shapes=warm)
         return True
 
+    def expect(self) -> None:
+        """The engine has come up in an earlier life of this watchdog, and is another process now."""
+        self.window = self.window.started_anew(self._clock())
+
     @property
     def listener(self) -> int | None:
         """Inode of the listening socket; 0: nobody listens; None: cannot be read."""

@@ -113,6 +113,16 @@ def test_a_start_that_outlasts_the_limit_is_a_fault(engine: Odd) -> None:
     assert 1800 <= at <= 1815
 
 
+@pytest.mark.parametrize("engine", [Odd(refuses=between(0)), Odd(silent=between(0)), Odd(errors=between(0))])
+def test_one_that_came_up_in_an_earlier_life_of_the_watchdog_is_waited_for_no_longer(engine: Odd) -> None:
+    stage = Stage(engine)
+    stage.window = stage.window.started_anew(0.0)
+    stage.run(1900)
+    after_begin = stage.when(FindingReason.START_TIMED_OUT, incident=True)
+    assert after_begin is not None
+    assert 1800 <= BEGIN + after_begin <= 1815
+
+
 def test_a_container_that_was_killed_for_want_of_memory_is_called_so() -> None:
     stage = Stage(Odd(refuses=between(BEGIN)))
     stage.run(BEGIN + 10)
