@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import kopf
 
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.kube import in_cluster_server
+from llmworker_operator.adapters.login import session
 from llmworker_operator.adapters.relist import SELECTORS
 
 if TYPE_CHECKING:
@@ -66,14 +68,19 @@ def registry_for(settings: Settings, observe: Observe, stopping: Callable[[], No
 
 
 def _login(settings: Settings) -> Any:
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        if settings.kubeconfig is not None:
-            return kopf.login_with_kubeconfig(**kwargs)
-        mounted = kopf.login_with_service_account(**kwargs)
-        # kopf names the server by DNS; the variables that Kubernetes sets work without any.
-        return mounted and replace(mounted, server=in_cluster_server())
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        find = functools.partial(_credentials, in_cluster=settings.kubeconfig is None, **kwargs)
+        return session(find, backoff_seconds=settings.backoff_seconds)
 
     return login
+
+
+def _credentials(*, in_cluster: bool, **kwargs: Any) -> kopf.ConnectionInfo | None:
+    if not in_cluster:
+        return kopf.login_with_kubeconfig(**kwargs)
+    mounted = kopf.login_with_service_account(**kwargs)
+    # kopf names the server by DNS; the variables that Kubernetes sets work without any.
+    return mounted and replace(mounted, server=in_cluster_server())
 
 
 def _handler(resource: Resource, observe: Observe) -> Any:
