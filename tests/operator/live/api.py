@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,6 +55,17 @@ class Api:
     def names(self, plural: str, namespace: str) -> list[str]:
         items = self._read(self._http.get(self._path(plural, namespace)))["items"]
         return sorted(item["metadata"]["name"] for item in items)
+
+    def version(self, plural: str) -> str:
+        """Of the whole store, now."""
+        answer = self._read(self._http.get(self._path(plural, ""), params={"limit": "1"}))
+        return str(answer["metadata"]["resourceVersion"])
+
+    def replay(self, plural: str, namespace: str, since: str) -> list[dict[str, Any]]:
+        """What a watch from that version on has to tell until now."""
+        query = {"watch": "true", "resourceVersion": since, "timeoutSeconds": "1"}
+        answer = self._http.get(self._path(plural, namespace), params=query)
+        return [json.loads(line) for line in answer.text.splitlines()]
 
     def create(self, plural: str, document: dict[str, Any]) -> dict[str, Any]:
         path = self._path(plural, document["metadata"].get("namespace", ""))
