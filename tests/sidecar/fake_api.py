@@ -38,6 +38,8 @@ class FakeApi:
     def __init__(self) -> None:
         self.down = False
         self.error: int | None = None
+        self.refused_events: list[tuple[int, str]] = []
+        """Answers to the next attempts to create one."""
         self.version = 0
         self.objects: dict[str, dict[str, dict[str, Any]]] = {"llmincidents": {}, "events": {}, "llmworkers": {}}
         self.pod: dict[str, Any] = {
@@ -84,6 +86,8 @@ class FakeApi:
         body = json.loads(request.content) if request.content else {}
         if kind == "pods":
             return self._pods(request.method, body)
+        if kind == "events" and self.refused_events:
+            return self._refuse(*self.refused_events.pop(0), "as ordered")
         return self._objects(request, kind, rest, body)
 
     @staticmethod

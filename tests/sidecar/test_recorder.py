@@ -72,6 +72,27 @@ async def test_created_then_status_then_events() -> None:
     assert len(api.objects["events"]) == len(happenings(case))
 
 
+@pytest.mark.parametrize("refusal", [(401, "Unauthorized"), (409, "Conflict"), (429, "TooManyRequests")])
+async def test_an_event_that_is_refused_for_the_moment_is_told_later(refusal: tuple[int, str]) -> None:
+    api, case = FakeApi(), serving().sick().case
+    api.refused_events = [refusal] * 2
+    flushed = Precaution(since=START, outcome=StepOutcome.SUCCEEDED, message="the prefix cache was flushed")
+    async with recording(api) as recorder:
+        recorder.submit([case], OUT, flushed)
+        await until(lambda: acknowledged(recorder, case))
+        await until(lambda: len(api.objects["events"]) == len(happenings(case)) + 1)
+    assert not api.refused_events
+
+
+async def test_an_event_that_would_be_refused_again_holds_nothing_up() -> None:
+    api, case = FakeApi(), serving().sick().case
+    api.refused_events = [(403, "Forbidden")]
+    async with recording(api) as recorder:
+        recorder.submit([case], OUT)
+        await until(lambda: acknowledged(recorder, case))
+    assert len(api.objects["events"]) == len(happenings(case)) - 1
+
+
 async def test_after_an_outage_everything_arrives_once() -> None:
     api, case = FakeApi(), recovered()
     api.down = True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llm_watchdog.api import names
 from llm_watchdog.api.reasons import Phase
 from llm_watchdog.core.case import Stage
-from llm_watchdog.recorder import documents
+from llm_watchdog.recorder import documents, events
 from llm_watchdog.recorder.kube import APPLY, Backoff, Kube, KubeError, UnreachableError
 
 if TYPE_CHECKING:
@@ -214,13 +214,7 @@ class IncidentSync:
             await self._read(case)
 
     async def _tell(self, case: Case) -> None:
-        path = f"/api/v1/namespaces/{case.incident.namespace}/events"
         for happening in documents.happenings(case):
-            if (case.name, happening.key) in self._told:
-                continue
-            try:
-                await self._kube.request("POST", path, body=documents.event(case, happening))
-            except KubeError as error:
-                if error.status != documents.CONFLICT:
-                    log.warning("event %s refused: %s", happening.reason, error)
-            self._told.add((case.name, happening.key))
+            if (case.name, happening.key) not in self._told:
+                await events.post(self._kube, documents.event(case, happening))
+                self._told.add((case.name, happening.key))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
-from llm_watchdog.recorder import documents
+from llm_watchdog.recorder import documents, events
 from llm_watchdog.recorder.kube import Backoff, Kube, KubeError, UnreachableError
 
 if TYPE_CHECKING:
     from llm_watchdog.core.precaution import Precaution
     from llm_watchdog.core.situation import Identity
-
-log = logging.getLogger(__name__)
 
 
 class PrecautionSync:
@@ -43,15 +40,11 @@ class PrecautionSync:
             if precaution is None:
                 self._wake.clear()
                 continue
-            path = f"/api/v1/namespaces/{self._who.namespace}/events"
             try:
-                await self._kube.request("POST", path, body=documents.precaution_event(self._who, precaution))
-            except UnreachableError:
+                await events.post(self._kube, documents.precaution_event(self._who, precaution))
+            except (KubeError, UnreachableError):
                 await backoff.wait()
                 continue
-            except KubeError as error:
-                if error.status != documents.CONFLICT:
-                    log.warning("event refused: %s", error)
             backoff.reset()
             if self._untold is precaution:
                 self._untold = None
