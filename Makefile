@@ -96,6 +96,13 @@ benchmark-detection: .venv/.synced ## detection rate, delay, false alarms, besid
 	@if [ $(REAL_MINUTES) != 0 ] || [ $(REAL_SAMPLES) != 0 ]; then \
 	  $(BENCHMARK).real --samples $(REAL_SAMPLES) --minutes $(REAL_MINUTES) --draw $(DRAW); fi
 
+# Of `benchmark-remediation`: OUT=FOLDER writes table, JSON and plot there; without it the table is printed.
+WORKERS ?= 200
+
+.PHONY: benchmark-remediation
+benchmark-remediation: .venv/.synced ## time to grant, budget, brake and cost of the operator, a fleet failing at once (WORKERS, DRAW, OUT)
+	$(RUN) --group benchmarks python -m benchmarks.remediation --workers $(WORKERS) --draw $(DRAW) $(if $(OUT),--out $(OUT))
+
 cluster-up: .venv/.synced ## start a cluster (SOURCE=local, kind), or look at one of yours (KUBECONFIG=FILE)
 	@$(RUN) python -m e2e.cluster $(if $(SOURCE),--source=$(SOURCE)) \
 	  $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig=$(KUBECONFIG)) up

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.lab.operator_process import NAMESPACE as SYSTEM
-from e2e.lab.operator_process import Operator, operator, operators_kubeconfig
+from e2e.lab.beside import install_beside
+from e2e.lab.operator_process import Operator, operator
 from tests.operator.live import story
 from tests.operator.live.api import Api
 from tests.operator.live.policies import reinstall
@@ -26,13 +26,8 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def installed(apiserver: ApiAccess, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns the operator's kubeconfig: a token of its ServiceAccount, no administrator's certificate."""
-    apiserver.kubectl("apply", "-k", str(BASE.parents[1] / "crds"), check=True)
-    apiserver.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s", check=True)
-    apiserver.kubectl("apply", "-f", str(BASE / "namespace.yaml"), check=True)
-    for name in ("rbac-watchdog.yaml", "rbac-operator.yaml", "admission.yaml"):
-        apiserver.kubectl("apply", "-n", SYSTEM, "-f", str(BASE / name), check=True)
-    return operators_kubeconfig(apiserver, tmp_path_factory.mktemp("operator"))
+    """Returns the operator's kubeconfig."""
+    return install_beside(apiserver, tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,92 @@
+"""`python -m benchmarks.remediation.observer`: stamps the watch of all incidents, and does nothing else.
+
+A process of its own, so that a busy benchmark does not make the operator look slow. Both the request and the grant are
+stamped here, by one clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from benchmarks.remediation.client import Admin
+from benchmarks.remediation.watched import WatchBrokenError
+from llm_watchdog.api import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATH: Final = f"/apis/{names.API_VERSION}/{names.INCIDENT_PLURAL}"
+READY: Final = "watching"
+WATCH_SECONDS: Final = 7200
+
+
+def _get(connection: http.client.HTTPSConnection, path: str) -> http.client.HTTPResponse:
+    connection.request("GET", path, headers={"Accept": "application/json"})
+    response = connection.getresponse()
+    if response.status != http.client.OK:
+        raise WatchBrokenError(f"{path}: {response.status} {response.read()[:200]!r}")
+    return response
+
+
+def observe(admin: Admin, out: Path) -> None:
+    """From now on, line by line, until ended. Raises WatchBrokenError."""
+    address = urlsplit(admin.server)
+    connection = http.client.HTTPSConnection(str(address.hostname), address.port, context=admin.identity())
+    listed: dict[str, Any] = json.loads(_get(connection, f"{PATH}?limit=1").read())
+    version = listed["metadata"]["resourceVersion"]
+    response = _get(connection, f"{PATH}?watch=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}")
+    print(READY, flush=True)
+    with out.open("wb", buffering=0) as file:
+        while line := response.readline():
+            file.write(b"%.6f " % time.monotonic() + line)
+    raise WatchBrokenError("the API server ended the watch")
+
+
+class Observer:
+    """The process, from the side of the benchmark."""
+
+    def __init__(self, process: subprocess.Popen[str], out: Path) -> None:
+        self._process = process
+        self._out = out
+
+    def lines(self) -> list[str]:
+        """So far. Raises WatchBrokenError if it is not complete."""
+        if self._process.poll() is not None:
+            raise WatchBrokenError(f"the observer ended with {self._process.returncode}")
+        return [line for line in self._out.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+@contextmanager
+def observing(kubeconfig: Path, out: Path) -> Iterator[Observer]:
+    """Watches when this returns."""
+    argv = [sys.executable, "-m", "benchmarks.remediation.observer", str(kubeconfig), str(out)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            if process.stdout.readline().strip() != READY:
+                raise WatchBrokenError("the observer did not start")
+            yield Observer(process, out)
+        finally:
+            process.terminate()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.remediation.observer", description=__doc__)
+    parser.add_argument("kubeconfig", type=Path)
+    parser.add_argument("out", type=Path)
+    said = parser.parse_args()
+    observe(Admin.of(said.kubeconfig), said.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

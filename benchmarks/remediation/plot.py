@@ -1,0 +1,64 @@
+"""Two pictures in one: how soon grants come, and how requests and grants add up over time."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.remediation.results import NVSENTINEL_P90
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.remediation.results import Results
+
+INCHES: Final = (13, 5.5)
+COLOURS: Final = ("#4477aa", "#ccbb44", "#ee6677")
+SHORTEST: Final = 0.001
+"""Seconds, of a logarithmic axis."""
+
+
+def draw(results: Results, path: Path) -> bool:
+    """False where matplotlib is not installed (group `benchmarks`)."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - an optional group
+
+        mpl.use("Agg")
+        import matplotlib.pyplot as plt  # noqa: PLC0415
+    except ImportError:
+        print(">> no plot: matplotlib is not installed (uv sync --group benchmarks)", file=sys.stderr)
+        return False
+    figure, (waits, course) = plt.subplots(1, 2, figsize=INCHES)
+    _waits(waits, results)
+    _course(course, results)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return True
+
+
+def _waits(axes: Any, results: Results) -> None:
+    for scenario, colour in zip(results.scenarios, COLOURS, strict=False):
+        reported = sorted(max(one.reported, SHORTEST) for one in scenario.judged.waited if one.is_first)
+        shares = [100 * (place + 1) / len(reported) for place in range(len(reported))]
+        axes.step(reported, shares, where="post", color=colour, label=f"{scenario.share:.0%} faulty")
+        published = NVSENTINEL_P90.get(scenario.share)
+        if published is not None:
+            axes.plot([published], [90], marker="x", color=colour, linestyle="", label="NVSentinel, P90, 1,503 nodes")
+    axes.set(
+        title="incident → grant, where nothing forbids it", xscale="log", xlabel="seconds", ylabel="% of the grants"
+    )
+    axes.legend(fontsize=7)
+
+
+def _course(axes: Any, results: Results) -> None:
+    for scenario, colour in zip(results.scenarios, COLOURS, strict=False):
+        for times, style, what in (
+            (scenario.judged.asked_at, ":", "requests"),
+            (scenario.judged.granted_at, "-", "grants"),
+        ):
+            counted = range(1, len(times) + 1)
+            label = f"{what}, {scenario.share:.0%}"
+            axes.step(sorted(times), counted, where="post", color=colour, linestyle=style, label=label)
+    axes.set(title="requests and grants", xlabel="seconds since the first incident", ylabel="so far")
+    axes.legend(fontsize=7)
