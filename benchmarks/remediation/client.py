@@ -23,6 +23,7 @@ REQUEST_SECONDS: Final = 60.0
 LINE_BYTES: Final = 2**20
 """An incident with its managed fields in one line of a watch."""
 CONFLICT: Final = 409
+WATCH_SECONDS: Final = "3600"
 
 
 class ApiError(RuntimeError):
@@ -106,10 +107,16 @@ class Client:
         return found
 
     async def watch(self, path: str, version: str) -> AsyncIterator[dict[str, Any]]:
-        """Until the server ends it, which is an error here."""
-        params = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "3600"}
+        """For ever: where a busy server cuts it, it goes on with the last version. Raises ApiError."""
         forever = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(path, params=params, timeout=forever) as response:
-            async for line in response.content:
-                yield json.loads(line)
-        raise ApiError(response.status, f"the watch of {path} ended")
+        while True:
+            params = {"watch": "true", "resourceVersion": version, "timeoutSeconds": WATCH_SECONDS}
+            async with self._session.get(path, params=params, timeout=forever) as response:
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise ApiError(int(event["object"].get("code", 0)), str(event["object"].get("message")))
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event
+            if response.status >= 400:
+                raise ApiError(response.status, f"watch of {path}")

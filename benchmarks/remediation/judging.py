@@ -187,11 +187,13 @@ def _look_at_waiting(worker: _Worker, at: float) -> None:
         request = worker.requests[name]
         forbids = seen.waits and worker.forbidden(seen)
         if forbids and request.forbidden_since is None:
-            request.forbidden_since, request.free_since = at, None
+            request.forbidden_since = at
         elif not forbids and request.forbidden_since is not None:
             request.forbidden += at - request.forbidden_since
             request.forbidden_since = None
-        if seen.waits and not forbids and request.free_since is None:
+        if not seen.waits or forbids:
+            request.free_since = None
+        elif request.free_since is None:
             request.free_since = at
 
 
