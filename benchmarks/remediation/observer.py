@@ -37,6 +37,14 @@ def _get(connection: http.client.HTTPSConnection, path: str) -> http.client.HTTP
     return response
 
 
+def _line(response: http.client.HTTPResponse) -> bytes:
+    """Half a line, or nothing, at its end; what was cut comes again with the next watch."""
+    try:
+        return response.readline()
+    except http.client.IncompleteRead:
+        return b""
+
+
 def observe(admin: Admin, out: Path) -> None:
     """From now on, line by line, until ended. Raises WatchBrokenError.
 
@@ -55,7 +63,7 @@ def observe(admin: Admin, out: Path) -> None:
         while True:
             response = _get(connection(), f"{PATH}?watch=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}")
             last = b""
-            while line := response.readline():
+            while (line := _line(response)).endswith(b"\n"):
                 last = line
                 file.write(b"%.6f " % time.monotonic() + line)
             print("the watch was cut; it goes on", file=sys.stderr)

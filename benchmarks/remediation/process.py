@@ -104,7 +104,7 @@ class Operator:
 
     def usage(self) -> Usage:
         of = Path(f"/proc/{self._process.pid}")
-        return read_usage(*((of / name).read_text() for name in ("stat", "status", "schedstat")))
+        return read_usage((of / "stat").read_text(), (of / "status").read_text(), (of / "schedstat").read_text())
 
     async def counts(self) -> Counts | None:
         """None while it does not answer. Raises OperatorError."""

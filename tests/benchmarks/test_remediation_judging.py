@@ -13,7 +13,7 @@ from benchmarks.remediation.watched import Seen
 OPEN: dict[str, Any] = {}
 ASKS = {"phase": "AwaitingGrant", "asks": True}
 GRANTED = {**ASKS, "grant": "10:00:00"}
-ACTS = {"phase": "Acting", "grant": "10:00:00", "begun": True}
+ACTS: dict[str, Any] = {"phase": "Acting", "grant": "10:00:00", "begun": True}
 PROVES = {"phase": "Verifying", "begun": True}
 CURED = {"phase": "Closed", "outcome": "Recovered", "begun": True}
 NOT_CURED = {"phase": "Closed", "outcome": "Quarantined", "begun": True}

@@ -80,7 +80,7 @@ def test_the_operator_reads_the_worker_as_it_is_meant(*, is_wide: bool) -> None:
 
 
 def test_a_pod_is_named_as_the_admission_policy_demands() -> None:
-    template = {"metadata": {"labels": {"llmworker.dev/worker": "w"}}, "spec": {"containers": []}}
+    template: dict[str, Any] = {"metadata": {"labels": {"llmworker.dev/worker": "w"}}, "spec": {"containers": []}}
     deployment = {"spec": {"template": template}}
     made = pod_manifest(plan(), 3, "node-000", deployment)
     assert made["metadata"]["name"] == "w-5d8f7c9b6-00003"

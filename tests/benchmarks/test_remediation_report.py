@@ -71,7 +71,7 @@ def test_a_grant_that_the_watch_did_not_show_is_a_problem() -> None:
     assert unlike(3, 2) == ["the operator counts 3 grants, the watch showed 2"]
 
 
-def scenario(share: float = 0.25, **judged: Any) -> Scenario:
+def scenario(share: float = 0.25, /, **judged: Any) -> Scenario:
     waited = [
         Waited(incident="a", wait=0.5, turn=0, reported=2, is_first=True),
         Waited(incident="b", wait=0.25, turn=8, reported=10, is_first=False),
@@ -123,7 +123,7 @@ def test_what_was_published_stands_beside_the_same_share() -> None:
 
 @pytest.mark.parametrize("rule", ["budget", "brake"])
 def test_a_breach_is_told_and_the_scenario_is_not_sound(rule: str) -> None:
-    broken = scenario(**{rule: [BREACH] * 25})
+    broken = replace(scenario(), judged=replace(scenario().judged, **{rule: [BREACH] * 25}))
     assert not broken.is_sound
     told = markdown(results(broken)).partition("## What went wrong")[2]
     assert f"25%, {rule}: w, i: why not" in told
