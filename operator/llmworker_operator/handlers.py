@@ -41,8 +41,8 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own.watching.inactivity_timeout = settings.watch_inactivity_seconds
     own.watching.connect_timeout = settings.request_timeout_seconds
     own.watching.chunk_size = settings.relist_chunk
-    # A worker task per object, which stays for the idle time: most of the memory of a start with many objects, hence the
-    # limit. Beyond it an event waits until a task ends, so limit / idle time is how many objects a second get through.
+    # A worker task per object, which stays for the idle time: most of the memory of a start with many objects, hence
+    # the limit. Beyond it an event waits until a task ends: limit / idle time is how many objects get through a second.
     own.queueing.worker_limit = 64
     own.queueing.idle_timeout = 0.01
     own.networking.request_timeout = settings.request_timeout_seconds
