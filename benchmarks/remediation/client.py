@@ -22,7 +22,6 @@ CONNECTIONS: Final = 64
 REQUEST_SECONDS: Final = 60.0
 LINE_BYTES: Final = 2**20
 """An incident with its managed fields in one line of a watch."""
-CONFLICT: Final = 409
 WATCH_SECONDS: Final = "3600"
 
 

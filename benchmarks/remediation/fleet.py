@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.remediation.plan import PER_NODE
 from llm_watchdog.api import names
 from llm_watchdog.api.incident import PodRef
+from llm_watchdog.api.reasons import RotationReason
 from llm_watchdog.recorder.kube import STRATEGIC
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def _running() -> dict[str, Any]:
         "containerID": "containerd://1",
         "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
     }
-    conditions = [{"type": "Ready", "status": "True"}, {"type": names.ROTATION_GATE, "status": "True"}]
+    gate = {"type": names.ROTATION_GATE, "status": "True", "reason": RotationReason.SERVING.value}
+    conditions = [{"type": "Ready", "status": "True"}, gate]
     return {"status": {"phase": "Running", "conditions": conditions, "initContainerStatuses": [watchdog]}}
 
 

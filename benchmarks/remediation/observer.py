@@ -77,10 +77,15 @@ class Observer:
         self._process = process
         self._out = out
 
-    def lines(self) -> list[str]:
+    def changes(self) -> int:
         """So far. Raises WatchBrokenError if it is not complete."""
         if self._process.poll() is not None:
             raise WatchBrokenError(f"the observer ended with {self._process.returncode}")
+        return self._out.read_bytes().count(b"\n")
+
+    def lines(self) -> list[str]:
+        """The record. Raises WatchBrokenError if it is not complete."""
+        self.changes()
         return [line for line in self._out.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 

@@ -116,15 +116,15 @@ async def _until_still(
 ) -> list[str]:
     """Nothing changes any more, also nothing that should not: what is held is watched for a while."""
     begin = time.monotonic()
-    lines, since = 0, begin
+    changes, since = 0, begin
     while time.monotonic() - begin < ground.limit_seconds:
         await asyncio.sleep(LOOK_SECONDS)
         for task in tasks:
             if task.done():
                 task.result()
-        now = len(observer.lines())
-        if now != lines:
-            lines, since = now, time.monotonic()
+        now = observer.changes()
+        if now != changes:
+            changes, since = now, time.monotonic()
         counts = await running.counts()
         ended = sum(task.done() for task in tasks)
         ground.say(

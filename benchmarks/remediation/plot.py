@@ -44,7 +44,8 @@ def _waits(axes: Any, results: Results) -> None:
         axes.step(reported, shares, where="post", color=colour, label=f"{scenario.share:.0%} faulty")
         published = NVSENTINEL_P90.get(scenario.share)
         if published is not None:
-            axes.plot([published], [90], marker="x", color=colour, linestyle="", label="NVSentinel, P90, 1,503 nodes")
+            label = f"NVSentinel, P90 of 1,503 nodes, {scenario.share:.0%}"
+            axes.plot([published], [90], marker="x", color=colour, linestyle="", label=label)
     axes.set(
         title="incident → grant, where nothing forbids it", xscale="log", xlabel="seconds", ylabel="% of the grants"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.remediation.client import CONFLICT, ApiError
+from benchmarks.remediation.client import ApiError
 from benchmarks.remediation.fleet import ready
 from llm_watchdog.api import names
 from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, IncidentStatus, WorkerRef
@@ -120,7 +120,7 @@ class Watchdog:
             try:
                 await self._apply(version=view.resource_version)
             except ApiError as error:
-                if error.status != CONFLICT:
+                if error.status != documents.CONFLICT:
                     raise
             else:
                 return
