@@ -123,7 +123,7 @@ def test_what_was_published_stands_beside_the_same_share() -> None:
 
 @pytest.mark.parametrize("rule", ["budget", "brake"])
 def test_a_breach_is_told_and_the_scenario_is_not_sound(rule: str) -> None:
-    broken = replace(scenario(), judged=replace(scenario().judged, **{rule: [BREACH] * 25}))
+    broken = scenario(**{rule: [BREACH] * 25})
     assert not broken.is_sound
     told = markdown(results(broken)).partition("## What went wrong")[2]
     assert f"25%, {rule}: w, i: why not" in told
