@@ -18,7 +18,7 @@ $(UV):
 	@$(UV) sync --frozen --quiet
 	@touch $@
 
-.PHONY: demo test check unit processes thorough integration e2e e2e-matrix e2e-systems e2e-long e2e-vllm cluster-up cluster-down
+.PHONY: demo test check unit processes thorough integration integration-long e2e e2e-matrix e2e-systems e2e-long e2e-vllm cluster-up cluster-down
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
@@ -47,7 +47,10 @@ thorough: .venv/.synced ## what computes for minutes: state machines, simulated 
 	nice -n 19 $(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 3
 
 integration: .venv/.synced ## against a real kube-apiserver
-	$(RUN) pytest tests e2e -m "apiserver and not cluster" -q -n 3 --dist loadgroup --no-loadscope-reorder --durations=6
+	$(RUN) pytest tests e2e -m "apiserver and not cluster and not long" -q -n 3 --dist loadgroup --no-loadscope-reorder --durations=6
+
+integration-long: .venv/.synced ## against a real kube-apiserver, each way of disturbing the traffic with it alone
+	$(RUN) pytest tests -m "apiserver and long and not cluster" -q -n 2 --durations=6
 
 e2e-systems: .venv/.synced ## the model servers of the reports as processes, short (LONG=1: 5 minutes of good load, and the large ones)
 	$(RUN) pytest e2e/systems -v --durations=6 $(if $(LONG),--load-seconds=300 --good-rounds=200,-m "systems and not large")

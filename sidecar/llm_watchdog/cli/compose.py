@@ -164,12 +164,8 @@ def _recognize(watcher: Watcher, replay: Replay) -> bool:
     Another one has the time of a restart to come up; only one that never answered is left to Kubernetes.
     """
     known = replay.replica
-    if (
-        known.cleared
-        and known.engine is not None
-        and known.engine.listener
-        and watcher.recognize(known.engine.listener)
-    ):
+    listener = known.engine.listener if known.cleared and known.engine is not None else None
+    if listener and watcher.recognize(listener):
         return True
     if known.cleared or known.sequences:
         watcher.expect()
