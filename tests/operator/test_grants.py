@@ -309,6 +309,16 @@ def test_what_nobody_claims_is_withdrawn_and_granted_anew_later() -> None:
     assert not decide(asking("a", grant=grant(-29))).withdrawn
 
 
+def test_who_let_a_grant_run_out_stands_behind_all_others() -> None:
+    """Its watchdog crashes again and again, or what it sees allows no step any more."""
+    first, second = asking("a", detected=-90), asking("b", detected=-10)
+    assert granted(decide(first, second)) == ["a"]
+    assert granted(decide(first, second, unclaimed={first.name: at(-1)})) == ["b"]
+    both = {first.name: at(-1), second.name: at(-31)}
+    assert granted(decide(first, second, unclaimed=both)) == ["b"]
+    assert granted(decide(first, unclaimed=both)) == ["a"]
+
+
 def test_a_used_permission_is_taken_away_before_it_can_be_used_again() -> None:
     used = incident("a", phase="Verifying", steps=[step(-4)], grant=grant(-5))
     assert [i.pod_name for i in decide(used).withdrawn] == ["a"]

@@ -7,7 +7,7 @@ between expiry and withdrawal the watchdog may still claim it, and the API serve
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.incident import Grant
@@ -17,7 +17,7 @@ from llmworker_operator.domain.record import DISRUPTIVE, IncidentView
 from llmworker_operator.domain.refusals import SERVES_NOTHING, Refusal, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from llm_watchdog.api.policy import BudgetPolicy, WatchdogPolicy
     from llmworker_operator.domain.replica import Replica
@@ -27,6 +27,7 @@ GRANT_LIFETIME: Final = timedelta(seconds=30)
 """A watchdog polls its incident every second or two; one that has not claimed after this long is not there."""
 
 HOUR: Final = timedelta(hours=1)
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +109,12 @@ def decide_grants(
     now: datetime,
     change: Change | None = None,
     rights: bool = True,
+    unclaimed: Mapping[str, datetime] | None = None,
 ) -> GrantDecision:
-    """Go through the requests in order and grant what the budget allows; `wanted` is `spec.replicas`."""
+    """Go through the requests in order and grant what the budget allows.
+
+    `wanted` is `spec.replicas`, `unclaimed` when the last grant of an incident was withdrawn because nobody claimed it.
+    """
     brakes = find_brakes(policy=policy.remediation, incidents=incidents, replicas=replicas, change=change, now=now)
     living = {r.uid for r in replicas}
     ledger = _Ledger(
@@ -120,7 +125,7 @@ def decide_grants(
         brakes=brakes,
     )
     requests = [i for i in incidents if i.awaiting and not i.outstanding and i.pod_uid in living]
-    for incident in sorted(requests, key=_order):
+    for incident in sorted(requests, key=lambda request: _order(request, unclaimed or {})):
         _consider(incident, policy, incidents, ledger, now, rights=rights)
     return GrantDecision(
         granted=tuple(ledger.granted),
@@ -131,10 +136,10 @@ def decide_grants(
     )
 
 
-def _order(incident: IncidentView) -> tuple[bool, datetime, str]:
-    """Worst first, then oldest first."""
+def _order(incident: IncidentView, unclaimed: Mapping[str, datetime]) -> tuple[datetime, bool, datetime, str]:
+    """Worst first, then oldest first; behind all others who let a grant run out, or it held the budget for ever."""
     silent = incident.disruption_requested and incident.reason in SERVES_NOTHING
-    return (not silent, incident.detected_at, incident.name)
+    return (unclaimed.get(incident.name, NEVER), not silent, incident.detected_at, incident.name)
 
 
 def _consider(

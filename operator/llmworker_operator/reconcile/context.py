@@ -15,6 +15,7 @@ from llmworker_operator.adapters.status_page import StatusPages
 from llmworker_operator.reconcile.dissents import Dissents
 from llmworker_operator.reconcile.refusals import Refusals
 from llmworker_operator.reconcile.settled import Settled
+from llmworker_operator.reconcile.unclaimed import Unclaimed
 from llmworker_operator.settings import Settings
 
 
@@ -34,6 +35,7 @@ class Context:
     taint_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """How many nodes are tainted must not change between the look and the write."""
     refusals: Refusals = field(default_factory=Refusals)
+    unclaimed: Unclaimed = field(default_factory=Unclaimed)
     update_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One watchdog update at a time over all workers; the choice and the write must not be torn apart."""
 

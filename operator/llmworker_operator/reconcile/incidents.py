@@ -78,6 +78,7 @@ def decide_for(context: Context, worker: Worker, now: datetime) -> GrantDecision
         now=now,
         change=last_change(deployment.document) if deployment else None,
         rights=not admission_problems(cache),
+        unclaimed=context.unclaimed.of(key),
     )
 
 
@@ -95,7 +96,11 @@ class IncidentWriter:
     async def grant(self, worker: Worker) -> GrantDecision:
         """After lost ones were closed: they give their place in the budget back."""
         decision = decide_for(self._context, worker, self._now)
+        memory = self._context.unclaimed
+        memory.keep(self._key, (incident.name for incident in self._context.cache.incidents.of(self._key)))
         for incident in decision.withdrawn:
+            if incident.outstanding:
+                memory.note(self._key, incident.name, self._now)
             await self._withdraw(incident)
         for granting in decision.granted:
             await self._write(

@@ -233,6 +233,12 @@ def noted(points: Path, happened: str, namespace: str) -> frozenset[str]:
     return frozenset(what for what in writes if not what.endswith("/events"))
 
 
+def died_for(points: Path, namespace: str) -> frozenset[str]:
+    """Writes go out side by side: one that was on its way when another one's end came was died in the middle of."""
+    begin, crash, done = (noted(points, happened, namespace) for happened in ("begin", "crash", "done"))
+    return crash | (begin - done)
+
+
 def clear(api: Api, namespace: str) -> None:
     """The operator looks after the whole cluster, and exchanges one watchdog at a time in all of it."""
     for plural in ("llmworkers", "llmincidents", "pods"):
