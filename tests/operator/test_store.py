@@ -34,6 +34,36 @@ def test_an_older_version_loses() -> None:
     assert s.get("n", "a") == "new"
 
 
+def test_a_change_that_an_answer_of_ours_was_ahead_of_is_told() -> None:
+    """Somebody changes the object, and our own write, a moment later, brings the change along."""
+    s = store()
+    s.put(document("a", 1))
+    s.answered(document("a", 3, "changed"))
+    assert s.get("n", "a") == "changed"
+    assert s.put(document("a", 2, "changed")) == {"g"}
+    assert s.put(document("a", 2, "changed")) == set(), "once"
+    assert s.put(document("a", 3, "changed")) == set(), "our own write"
+    assert s.get("n", "a") == "changed"
+
+
+def test_our_own_writes_are_no_news() -> None:
+    s = store()
+    s.answered(document("a", 1))
+    assert s.put(document("a", 1)) == set()
+    s.answered(document("a", 2, "y"))
+    assert s.put(document("a", 2, "y")) == set()
+    assert s.put(document("a", 3, "z")) == {"g"}
+
+
+def test_a_list_tells_of_what_the_watch_had_still_to_tell() -> None:
+    s = store()
+    s.put(document("a", 1))
+    s.answered(document("a", 3, "changed"))
+    assert s.listed(document("a", 3, "changed")) == {"g"}
+    assert s.put(document("a", 2, "changed")) == set()
+    assert s.listed(document("a", 3, "changed")) == set()
+
+
 def test_another_group() -> None:
     s = store()
     s.put(document("a", 1))

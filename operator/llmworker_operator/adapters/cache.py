@@ -101,6 +101,13 @@ class Cache:
     def put(self, resource: Resource, document: Mapping[str, Any]) -> set[WorkerKey]:
         return self._keys(self._stores[resource].put(document))
 
+    def listed(self, resource: Resource, document: Mapping[str, Any]) -> set[WorkerKey]:
+        return self._keys(self._stores[resource].listed(document))
+
+    def answered(self, resource: Resource, document: Mapping[str, Any]) -> None:
+        """What a request of ours brought: in the cache at once, and no news to anybody."""
+        self._stores[resource].answered(document)
+
     def removed(self, resource: Resource, document: Mapping[str, Any]) -> set[WorkerKey]:
         return self._keys(self._stores[resource].remove(name_of(document), version_of(document)))
 

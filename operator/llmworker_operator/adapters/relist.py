@@ -46,7 +46,7 @@ async def relist(kube: Kube, cache: Cache, resource: Resource, *, chunk: int) ->
                 list_version = int(page["metadata"].get("resourceVersion") or 0)
             for item in page["items"]:
                 listed.add(name_of(item))
-                changed |= cache.put(resource, item)
+                changed |= cache.listed(resource, item)
     except GoneError:
         # 410: the continue token is too old. Nothing is concluded from half a list; 404: the kind is not served (yet).
         return changed

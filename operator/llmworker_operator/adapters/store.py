@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ Name = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class _Stored(Generic[V]):
     version: int
+    told: int
+    """The newest version that a watch or a list has told of; an answer to a request of ours may be ahead of it."""
     group: Hashable
     view: V
 
@@ -64,7 +66,29 @@ class Store(Generic[V]):
         return self._groups.keys()
 
     def put(self, document: Mapping[str, Any]) -> set[Hashable]:
-        """The groups for which something changed; none for an old or an equal version."""
+        """As a watch tells, in order. The groups for which something changed; none for an old or an equal version.
+
+        What an answer was ahead of is known, but not to the groups: somebody else's change before a write of ours.
+        """
+        name, version = name_of(document), version_of(document)
+        old = self._objects.get(name)
+        if old and old.told < version < old.version:
+            self._objects[name] = replace(old, told=version)
+            return {old.group}
+        return self._keep(document, told=version)
+
+    def listed(self, document: Mapping[str, Any]) -> set[Hashable]:
+        """As a list tells: what the watch had still to tell may be in it, and is never told again."""
+        old = self._objects.get(name_of(document))
+        overtaken = {old.group} if old and old.told < old.version <= version_of(document) else set()
+        return self._keep(document, told=version_of(document)) | overtaken
+
+    def answered(self, document: Mapping[str, Any]) -> None:
+        """As a request of ours was answered: the groups hear of it when the watch tells."""
+        old = self._objects.get(name_of(document))
+        self._keep(document, told=old.told if old else 0)
+
+    def _keep(self, document: Mapping[str, Any], told: int) -> set[Hashable]:
         name, version, group = name_of(document), version_of(document), self._group(document)
         if group is None or version < self._removed.get(name, 0):
             return set()
@@ -77,7 +101,7 @@ class Store(Generic[V]):
             self._groups[old.group].pop(name, None)
             changed |= {old.group, group}
         self._removed.pop(name, None)
-        self._objects[name] = _Stored(version, group, view)
+        self._objects[name] = _Stored(version, told, group, view)
         self._groups.setdefault(group, {})[name] = view
         return changed
 

@@ -84,7 +84,7 @@ class ChildWriter:
         except RefusedError as error:
             self._refused(manifest["kind"], manifest["metadata"]["name"], error)
             return
-        self._context.cache.put(resource, answer)
+        self._context.cache.answered(resource, answer)
         self._context.settled.learn(manifest, read_child(answer))
         if live is not None and live.resource_version == answer["metadata"]["resourceVersion"]:
             return

@@ -63,7 +63,7 @@ async def _detach(context: Context, worker: Worker, replica: Replica) -> None:
     except (ConflictError, GoneError, RefusedError) as error:
         logger.info("pod %s is not detached: %s", replica.name, error.message)
         return
-    context.cache.put(resources.PODS, answer)
+    context.cache.answered(resources.PODS, answer)
     _told(context, worker, replica, "detached", f"detached pod {replica.name}: it is kept until it is released")
 
 

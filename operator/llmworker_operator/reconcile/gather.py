@@ -51,7 +51,7 @@ async def _kubelets(context: Context, worker: Worker) -> dict[str, str]:
     for node in {replica.node for replica in cache.replicas.of(worker.key)} - {""} - cache.kubelets().keys():
         document = await context.kube.get(resources.NODES, "", node)
         if document:
-            cache.put(resources.NODES, document)
+            cache.answered(resources.NODES, document)
     return cache.kubelets()
 
 

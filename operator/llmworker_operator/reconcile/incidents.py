@@ -204,7 +204,7 @@ class IncidentWriter:
             self.conflict = True
             self._log(f"conflict, not {what}", incident, f"{detail}: {error.message}")
             return
-        self._context.cache.put(resources.INCIDENTS, answer)
+        self._context.cache.answered(resources.INCIDENTS, answer)
         self._context.metrics.incident_written(what, detail)
         self._log(what, incident, detail)
         self._context.tell(Subject.incident(incident, self._key.namespace), what.capitalize(), f"{what} {detail}")

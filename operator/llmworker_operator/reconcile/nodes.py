@@ -44,5 +44,5 @@ async def _taint(context: Context, suspect: SuspectNode) -> None:
     except (ConflictError, GoneError, RefusedError) as error:
         logger.warning("node %s is not tainted: %s", suspect.node, error.message, extra={"reason": suspect.reason})
         return
-    context.cache.put(resources.NODES, answer)
+    context.cache.answered(resources.NODES, answer)
     logger.warning("node %s is tainted: %s", suspect.node, suspect.message, extra={"reason": suspect.reason})

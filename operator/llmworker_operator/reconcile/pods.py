@@ -70,7 +70,7 @@ async def _patch(context: Context, key: WorkerKey, replica: Replica, body: Mappi
     except (ConflictError, GoneError, RefusedError) as error:
         logger.info("%s not written: %s", what, error.message, extra=_extra(key, replica))
         return
-    context.cache.put(resources.PODS, answer)
+    context.cache.answered(resources.PODS, answer)
     logger.info("%s", what, extra=_extra(key, replica))
 
 

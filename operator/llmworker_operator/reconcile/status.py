@@ -135,7 +135,7 @@ async def _write(context: Context, worker: Worker | UnreadableWorker, status: Ma
         answer = await context.kube.apply(resources.WORKERS, manifest, subresource="status")
     except (ConflictError, GoneError):
         return
-    context.cache.put(resources.WORKERS, answer)
+    context.cache.answered(resources.WORKERS, answer)
     for change in transitions(worker.status, status):
         _say(context, worker, change)
 
