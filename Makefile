@@ -22,12 +22,15 @@ $(UV):
 demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leaves it running, ENGINE=vllm: real vLLM)
 	@$(RUN) python -m e2e.demo
 
-# What computes and what waits run side by side: `thorough` gives way to all the others, and `processes` runs beside the
+# What computes and what waits run side by side: `computed` gives way to all the others, and `processes` runs beside the
 # cases on the cluster that wait alone. `live` shows its lines as they come (hence no MAKEFLAGS), the others at their end.
-test: check unit ## everything that is checked
-	@$(MAKE) --no-print-directory -j2 --output-sync=target thorough live
+test: unit ## everything that is checked
+	@$(MAKE) --no-print-directory -j2 --output-sync=target computed live
 
-.PHONY: live
+.PHONY: computed live
+computed:
+	@nice -n 19 $(MAKE) --no-print-directory check thorough
+
 live:
 	@env -u MAKEFLAGS $(MAKE) --no-print-directory integration e2e BESIDE=processes
 
