@@ -24,10 +24,11 @@ from e2e.lab.hints import next_steps
 from e2e.lab.install import install, load_images
 from e2e.lab.processes import find, signal
 from e2e.lab.story import Story
-from e2e.lab.timeline import timeline
+from e2e.lab.timeline import Timeline, timeline
 from e2e.lab.traffic import Load, Traffic
 from e2e.lab.watching import Watch
 from e2e.lab.workers import Worker
+from llm_watchdog.api.reasons import Outcome
 
 NAMESPACE = "models"
 TRAFFIC_SECONDS = 600
@@ -35,6 +36,10 @@ TRAFFIC_SECONDS = 600
 
 def say(text: str = "") -> None:
     print(text, flush=True)
+
+
+class NotShownError(Exception):
+    """The cluster worked, and the main job was not seen on it."""
 
 
 def heading(text: str) -> None:
@@ -75,13 +80,14 @@ def break_and_watch(worker: Worker, engine: Engine) -> None:
         slices = stack.enter_context(Watch(access, NAMESPACE, "endpointslices", story.endpoints))
         stack.enter_context(Watch(access, NAMESPACE, "llmincidents", story.incident))
         wait_for("some answers", lambda: len(traffic.reports()) >= 6, timeout=60)
+        known = {incident["metadata"]["name"] for incident in worker.incidents()}
         victim = worker.pods()[0]["metadata"]["name"]
         stopped = find(access, NAMESPACE, victim, engine.core_process)
         say(f"\n$ kubectl exec {victim} -c engine -- kill -STOP {' '.join(map(str, stopped))}   # its EngineCore")
         story.zero = fault_at = time.time()
         signal(access, NAMESPACE, victim, "STOP", stopped)
         say(f"          its /health meanwhile: {engine.health(access, NAMESPACE, victim)}")
-        worker.wait_incident(engine.start_seconds, phase="Closed")
+        incident = worker.wait_incident(engine.start_seconds, known, phase="Closed")
         worker.wait_in_rotation(2, timeout=engine.start_seconds)
         time.sleep(2)
         reports = traffic.reports()
@@ -90,6 +96,20 @@ def break_and_watch(worker: Worker, engine: Engine) -> None:
     heading("What it took")
     say(f"out of rotation {left}, engine container started anew {restarted}, back in rotation {back}")
     say(told_losses(reports, None if times.out_of_rotation is None else fault_at + times.out_of_rotation))
+    if problem := shortfall(incident, victim, times):
+        raise NotShownError(problem)
+
+
+def shortfall(incident: dict[str, Any], victim: str, times: Timeline) -> str:
+    """What the demo should have shown and has not; empty: nothing."""
+    seen = {
+        f"the incident is about {victim}": incident["spec"]["podRef"]["name"] == victim,
+        "it ended as Recovered": incident["status"].get("outcome") == Outcome.RECOVERED,
+        "the replica left rotation": times.out_of_rotation is not None,
+        "its engine was started anew": times.restarted is not None,
+        "it came back into rotation": times.recovered is not None,
+    }
+    return "; ".join(f"not seen: {what}" for what, was_seen in seen.items() if not was_seen)
 
 
 def told_losses(reports: list[dict[str, Any]], left_at: float | None) -> str:
@@ -155,7 +175,7 @@ def main() -> int:
         break_and_watch(worker, ENGINES[chosen.engine])
         tell(worker)
         suggest(worker, keep=keep)
-    except (ClusterError, MissingProgramError, TimedOutError) as error:
+    except (ClusterError, MissingProgramError, TimedOutError, NotShownError) as error:
         say(f"\nThe demo did not get through: {error}")
         return 1
     finally:

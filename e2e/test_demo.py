@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from e2e.cluster.kind import KindCluster
 from e2e.cluster.local import LocalNode
 from e2e.cluster.places import State
 from e2e.cluster.progress import ClusterError
-from e2e.demo import refuse, told_losses
+from e2e.demo import refuse, shortfall, told_losses
 from e2e.lab.access_logs import PROPAGATION_SECONDS
 from e2e.lab.engines import ENGINES
+from e2e.lab.timeline import Timeline
 
 LEFT_AT = 106.0
 STATE = State(Path("/state"))
@@ -23,6 +25,31 @@ GIVEN, KIND, LOCAL = GivenCluster(Path("/config")), KindCluster(STATE, "docker")
 
 def report(start: float, outcome: str = "ok") -> dict[str, Any]:
     return {"start": start, "outcome": outcome}
+
+
+WHOLE = Timeline(out_of_rotation=5.0, restarted=22.0, recovered=30.0)
+
+
+def incident(pod: str = "qwen-0", outcome: str | None = "Recovered") -> dict[str, Any]:
+    return {"spec": {"podRef": {"name": pod}}, "status": {} if outcome is None else {"outcome": outcome}}
+
+
+@pytest.mark.parametrize(
+    ("record", "times", "missing"),
+    [
+        (incident(), WHOLE, ""),
+        (incident("qwen-1"), WHOLE, "about qwen-0"),
+        (incident(outcome="SelfHealed"), WHOLE, "Recovered"),
+        (incident(outcome=None), WHOLE, "Recovered"),
+        (incident(), replace(WHOLE, out_of_rotation=None), "left rotation"),
+        (incident(), replace(WHOLE, restarted=None), "started anew"),
+        (incident(), replace(WHOLE, recovered=None), "back into rotation"),
+    ],
+)
+def test_the_demo_fails_where_its_main_job_was_not_seen(record: dict[str, Any], times: Timeline, missing: str) -> None:
+    told = shortfall(record, "qwen-0", times)
+    assert bool(told) == bool(missing)
+    assert missing in told
 
 
 def test_losses_before_and_after_the_cut_are_told_apart() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2e.lab.access import Access, get, items, run, wait_for
 from e2e.lab.timeline import condition, serving
 from llm_watchdog.api import names
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 SPAWN_SECONDS = 120
 
@@ -58,11 +61,11 @@ class Worker:
 
         return wait_for(f"{replicas} replicas of {self.name} in rotation", ready, timeout=timeout, every=1)
 
-    def wait_incident(self, timeout: float, **status: str) -> dict[str, Any]:
-        """Until the newest incident's status has these values."""
+    def wait_incident(self, timeout: float, known: Collection[str] = (), **status: str) -> dict[str, Any]:
+        """Until the status of the newest incident, of those with other names than are known, has these values."""
 
         def match() -> dict[str, Any] | None:
-            newest = next(reversed(self.incidents()), None)
+            newest = next((i for i in reversed(self.incidents()) if i["metadata"]["name"] not in known), None)
             seen = (newest or {}).get("status", {})
             return newest if newest and all(seen.get(k) == v for k, v in status.items()) else None
 
@@ -71,6 +74,10 @@ class Worker:
     def begin_delete(self) -> None:
         """Not awaited; another delete() does."""
         self.kubectl("delete", names.WORKER_PLURAL, self.name, "--ignore-not-found", "--wait=false")
+
+    def forget(self) -> None:
+        """Its incidents, which outlive it."""
+        self.kubectl("delete", names.INCIDENT_PLURAL, "-l", f"{names.LABEL_WORKER}={self.name}")
 
     def delete(self) -> None:
         self.kubectl("delete", names.WORKER_PLURAL, self.name, "--ignore-not-found", "--wait")

@@ -21,7 +21,6 @@ from e2e.lab.story import Story
 from e2e.lab.timeline import Timeline, timeline
 from e2e.lab.watching import Seen, Watch
 from e2e.lab.workers import Worker
-from llm_watchdog.api import names
 
 if TYPE_CHECKING:
     from e2e.cluster.source import Cluster
@@ -95,7 +94,7 @@ def make_worker(installed: Cluster) -> Iterator[WorkerFactory]:
         worker.begin_delete()
     for worker in made:
         worker.delete()
-        worker.kubectl("delete", names.INCIDENT_PLURAL, "-l", f"{names.LABEL_WORKER}={worker.name}")
+        worker.forget()
 
 
 VllmFactory = Callable[[str, dict[str, Any]], Worker]
@@ -114,6 +113,7 @@ def make_vllm(vllm_ready: Cluster) -> Iterator[VllmFactory]:
     yield make
     for worker in made:
         worker.delete()
+        worker.forget()
 
 
 PlainFactory = Callable[..., Plain]

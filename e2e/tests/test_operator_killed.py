@@ -41,10 +41,12 @@ def deposed(installed: Access) -> Iterator[None]:
     """Nobody leads but the process of the test."""
     replicas = run(installed, "-n", SYSTEM, "get", OPERATOR, "-o", "jsonpath={.spec.replicas}")
     run(installed, "-n", SYSTEM, "scale", OPERATOR, "--replicas=0")
-    run(installed, "-n", SYSTEM, "wait", "pods", "-l", "app.kubernetes.io/name=llmworker-operator", "--for=delete")
-    yield
-    run(installed, "-n", SYSTEM, "scale", OPERATOR, f"--replicas={replicas}")
-    run(installed, "-n", SYSTEM, "rollout", "status", OPERATOR, "--timeout=90s")
+    try:
+        run(installed, "-n", SYSTEM, "wait", "pods", "-l", "app.kubernetes.io/name=llmworker-operator", "--for=delete")
+        yield
+    finally:
+        run(installed, "-n", SYSTEM, "scale", OPERATOR, f"--replicas={replicas}")
+        run(installed, "-n", SYSTEM, "rollout", "status", OPERATOR, "--timeout=90s")
 
 
 def settled(worker: Worker) -> bool:
