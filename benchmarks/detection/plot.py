@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.detection.results import Results, detected_within, detection
+from benchmarks.figure import figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,23 +18,14 @@ TIMES: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800)
 
 
 def draw(results: Results, path: Path) -> bool:
-    """False where matplotlib is not installed (group `benchmarks`)."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - an optional group
-
-        mpl.use("Agg")
-        import matplotlib.pyplot as plt  # noqa: PLC0415
-    except ImportError:
-        print(">> no plot: matplotlib is not installed (uv sync --group benchmarks)", file=sys.stderr)
-        return False
-    figure, (rates, delays, curve) = plt.subplots(1, 3, figsize=INCHES)
-    _rates(rates, results)
-    _delays(delays, results)
-    _curve(curve, results)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return True
+    """False where matplotlib is not installed."""
+    return figure(
+        path,
+        INCHES,
+        partial(_rates, results=results),
+        partial(_delays, results=results),
+        partial(_curve, results=results),
+    )
 
 
 def _by_rule(results: Results, part: str) -> dict[str, list[Score]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.figure import figure
 from benchmarks.remediation.results import NVSENTINEL_P90
 
 if TYPE_CHECKING:
@@ -19,22 +20,8 @@ SHORTEST: Final = 0.001
 
 
 def draw(results: Results, path: Path) -> bool:
-    """False where matplotlib is not installed (group `benchmarks`)."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - an optional group
-
-        mpl.use("Agg")
-        import matplotlib.pyplot as plt  # noqa: PLC0415
-    except ImportError:
-        print(">> no plot: matplotlib is not installed (uv sync --group benchmarks)", file=sys.stderr)
-        return False
-    figure, (waits, course) = plt.subplots(1, 2, figsize=INCHES)
-    _waits(waits, results)
-    _course(course, results)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return True
+    """False where matplotlib is not installed."""
+    return figure(path, INCHES, partial(_waits, results=results), partial(_course, results=results))
 
 
 def _waits(axes: Any, results: Results) -> None:

@@ -49,7 +49,6 @@ class Counts:
 
     writes: int
     granted: int
-    withdrew: int
     failed_passes: int
     unexpected_errors: int
     queued: int
@@ -83,7 +82,6 @@ def read_counts(page: str) -> Counts:
     return Counts(
         writes=total("api_writes_total"),
         granted=total("incident_writes_total", what="granted", detail="Restart"),
-        withdrew=total("incident_writes_total", what="withdrew"),
         failed_passes=total("reconciles_total", result="failed") + total("reconciles_total", result="unexpected"),
         unexpected_errors=total("unexpected_errors_total"),
         queued=total("queued_keys"),
