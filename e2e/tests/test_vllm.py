@@ -14,6 +14,7 @@ import pytest
 
 from e2e.lab.access import apply, wait_for
 from e2e.lab.access_logs import AccessLog
+from e2e.lab.calm import undisturbed
 from e2e.lab.engines import ENGINES
 from e2e.lab.manifests import vllm_pod, vllm_worker
 from e2e.lab.processes import find, signal
@@ -105,26 +106,16 @@ def test_a_hang_of_the_real_engine_beside_the_plain_deployment(
     heard.check(scene.story.zero, times, plain_reports)
 
 
-def test_a_load_of_long_prompts_without_a_fault_raises_nothing(real: Worker) -> None:
-    known = len(real.incidents())
-    before = {pod["metadata"]["uid"]: engine_id(pod) for pod in real.pods()}
-    load = Load(parallel=16, every=0.2, seconds=60, prompt_words=60, max_tokens=32, timeout=120)
-    reports = Traffic.start(real, "crowd", ENGINE, load).wait(300)
+@pytest.mark.parametrize(
+    ("seconds", "max_tokens"),
+    [pytest.param(60, 32, id="one-minute"), pytest.param(300, 64, id="five-minutes", marks=pytest.mark.long)],
+)
+def test_sixteen_clients_with_long_prompts_and_no_fault_raise_nothing(
+    real: Worker, seconds: int, max_tokens: int
+) -> None:
+    load = Load(parallel=16, every=0.2, seconds=seconds, prompt_words=60, max_tokens=max_tokens, timeout=120)
+    with undisturbed(real):
+        reports = Traffic.start(real, "crowd", ENGINE, load).wait(2 * seconds + 180)
     print(f"{len(reports)} requests, {failed(reports)} failed")
     assert len(reports) >= load.parallel, "not everybody got through"
     assert failed(reports) == 0
-    assert len(real.incidents()) == known, real.incidents()[known:]
-    assert {pod["metadata"]["uid"]: engine_id(pod) for pod in real.pods()} == before
-
-
-@pytest.mark.long
-def test_five_minutes_of_sixteen_clients_with_long_prompts_raise_nothing(real: Worker) -> None:
-    known = len(real.incidents())
-    before = {pod["metadata"]["uid"]: engine_id(pod) for pod in real.pods()}
-    load = Load(parallel=16, every=0.2, seconds=300, prompt_words=60, max_tokens=64, timeout=120)
-    reports = Traffic.start(real, "crowd", ENGINE, load).wait(600)
-    print(f"{len(reports)} requests, {failed(reports)} failed")
-    assert len(reports) >= load.parallel, "not everybody got through"
-    assert failed(reports) == 0
-    assert len(real.incidents()) == known, real.incidents()[known:]
-    assert {pod["metadata"]["uid"]: engine_id(pod) for pod in real.pods()} == before

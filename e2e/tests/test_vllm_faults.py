@@ -5,6 +5,7 @@ Two engines at most run at a time: one replica of each, new for each case.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,7 +33,10 @@ STREAMS = Load(parallel=4, every=0.1, seconds=900, max_tokens=256, timeout=120)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`pattern` is what the command line of the process that gets the signal contains."""
+    """`pattern` is what the command line of the process that gets the signal contains.
+
+    `plain_restarts`: whether the probes of the plain Deployment see it too; else that one stays Ready.
+    """
 
     name: str
     told: str
@@ -40,7 +44,8 @@ class Case:
     sig: str
     fault: str
     env: tuple[tuple[str, str], ...] = ()
-    busy: bool = False
+    users: bool = True
+    plain_restarts: bool = False
 
     def strike(self, access: Access, pod: str) -> None:
         pids = find(access, NAMESPACE, pod, self.pattern)
@@ -55,6 +60,7 @@ CASES = [
         pattern="EngineCore",
         sig="STOP",
         fault="StalledStream",
+        users=False,
     ),
     Case(
         name="streaming",
@@ -62,7 +68,6 @@ CASES = [
         pattern="EngineCore",
         sig="STOP",
         fault="StalledStream",
-        busy=True,
     ),
     Case(
         name="keepalive",
@@ -71,6 +76,7 @@ CASES = [
         sig="KILL",
         fault="EngineDead",
         env=(("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH", "1"),),
+        plain_restarts=True,
     ),
     Case(
         name="frozen-api",
@@ -78,6 +84,7 @@ CASES = [
         pattern="cli.main serve",
         sig="STOP",
         fault="StalledStream",
+        plain_restarts=True,
     ),
 ]
 
@@ -93,7 +100,7 @@ def test_each_fault_of_the_real_engine_ends_in_a_proven_restart(
     worker.wait_in_rotation(1, timeout=ENGINE.start_seconds)
     pod = worker.only_pod()
     before = engine_id(worker.pod(pod))
-    services = {"users": worker.name, "users-of-plain": plain.name} if case.busy else {}
+    services = {"users": worker.name, "users-of-plain": plain.name} if case.users else {}
     users = [Traffic.start(worker, name, ENGINE, STREAMS, service=service) for name, service in services.items()]
 
     def streaming() -> bool:
@@ -105,19 +112,23 @@ def test_each_fault_of_the_real_engine_ends_in_a_proven_restart(
     case.strike(access, rival)
     incident = worker.wait_incident(RECOVERY_SECONDS, phase="Closed")
     worker.wait_in_rotation(1, timeout=RECOVERY_SECONDS)
+    for ours in users[:1]:
+        ours.wait_answers(1, since=time.time())
     scene.wait_settled(rival, ENGINE.start_seconds)
     reports = [each.reports() for each in users]
     for each in users:
         each.stop()
-    ours, theirs = reports or (None, None)
-    compare(f"vLLM: {case.told}", scene.side(pod, ours), scene.side(rival, theirs))
+    our_reports, plain_reports = reports or (None, None)
+    compare(f"vLLM: {case.told}", scene.side(pod, our_reports), scene.side(rival, plain_reports))
     assert incident["spec"]["fault"] == case.fault
     assert incident["status"]["outcome"] == "Recovered"
     assert engine_id(worker.pod(pod)) != before
-    times = scene.times(pod)
-    assert times.out_of_rotation is not None
-    assert times.restarted is not None
-    assert times.recovered is not None
+    times, plain_times = scene.times(pod), scene.times(rival)
+    assert None not in (times.out_of_rotation, times.restarted, times.recovered)
+    assert (plain_times.restarted is not None) == case.plain_restarts
+    assert (plain_times.out_of_rotation is not None) == case.plain_restarts
+    answered = [r for r in plain_reports or [] if r["outcome"] == "ok" and r["start"] > scene.story.zero]
+    assert not answered or case.plain_restarts, "the plain one answered while stopped"
 
 
 SLOW_SECONDS = 60
