@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import yaml
 
+import llmworker_operator.__main__
 from e2e.cluster.apiserver import free_ports
 from e2e.lab.access import wait_for
+from e2e.lab.forks import fork, load_beforehand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from e2e.lab.access import Access
+
+load_beforehand(__name__)
 
 NAMESPACE = "llmworker-system"
 ACCOUNT = "llmworker-operator"
@@ -38,10 +42,23 @@ QUICK = {
 class Operator:
     """Its log goes to a file, one JSON record per line."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.process = process
+    def __init__(self, process: BaseProcess, port: int, log: Path) -> None:
         self.port = port
+        self._process = process
         self._log = log
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit status, negative for a signal; None while it lives on after so many seconds."""
+        self._process.join(seconds)
+        return self._process.exitcode
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process.pid
+        os.kill(self._process.pid, number)
 
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
@@ -61,15 +78,20 @@ class Operator:
     def wait_until_it_leads(self) -> None:
         wait_for(
             "the operator to lead",
-            lambda: self.process.poll() is not None or "leads" in self.messages(),
+            lambda: not self.alive or "leads" in self.messages(),
             timeout=30,
             every=0.05,
         )
-        assert self.process.poll() is None, self.log()
+        assert self.alive, self.log()
 
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(timeout=20)
+    def stop(self) -> int | None:
+        self.send(signal.SIGTERM)
+        return self.wait(20)
+
+    def kill(self) -> None:
+        """Where it still lives."""
+        self._process.kill()
+        self._process.join()
 
 
 def operators_kubeconfig(access: Access, folder: Path) -> Path:
@@ -82,9 +104,8 @@ def operators_kubeconfig(access: Access, folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]:
-    """Started, not waited for."""
+def start(kubeconfig: Path, log: Path, **settings: str) -> Operator:
+    """Not waited for; `settings` as in the environment, without the prefix."""
     (port,) = free_ports(1)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("LLMWORKER_")},
@@ -93,13 +114,15 @@ def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]
         "KUBECONFIG": str(kubeconfig),
         **{f"LLMWORKER_{key.upper()}": value for key, value in settings.items()},
     }
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "llmworker_operator"], env=environment, stdout=output, stderr=output
-        )
+    log.touch()
+    return Operator(fork(log, llmworker_operator.__main__.main, environment=environment), port, log)
+
+
+@contextmanager
+def operator(kubeconfig: Path, log: Path, **settings: str) -> Iterator[Operator]:
+    """Started, not waited for; ended at the end."""
+    started = start(kubeconfig, log, **settings)
     try:
-        yield Operator(process, port, log)
+        yield started
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+        started.kill()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -96,7 +94,7 @@ def one_life(worker: Worker, kubeconfig: Path, log: Path, place: str) -> bool:
         deadline = time.monotonic() + LIFE_SECONDS
         while not settled(worker):
             assert time.monotonic() < deadline, worker.incidents()
-            with suppress(subprocess.TimeoutExpired):
-                assert life.process.wait(timeout=LOOK_SECONDS) == SIGKILLED, life.log()
+            if (status := life.wait(LOOK_SECONDS)) is not None:
+                assert status == SIGKILLED, life.log()
                 return False
         return True

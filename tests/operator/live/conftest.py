@@ -67,7 +67,7 @@ def running(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with operator(installed, tmp_path_factory.mktemp("log") / "operator.log") as started:
         started.wait_until_it_leads()
         yield started
-        assert started.process.poll() is None, started.log()
+        assert started.alive, started.log()
         assert started.stop() == 0
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,8 +89,8 @@ def _one_life(api: Api, kubeconfig: Path, namespace: str, log: Path, place: str,
         end = time.monotonic() + 60
         while (left := story.outcome(api, namespace)) != final:
             assert time.monotonic() < end, json.dumps({"expected": final, "found": left})
-            with suppress(subprocess.TimeoutExpired):
-                assert life.process.wait(timeout=LOOK_SECONDS) == SIGKILLED, life.log()
+            if (status := life.wait(LOOK_SECONDS)) is not None:
+                assert status == SIGKILLED, life.log()
                 return False
             story.play(api, namespace)
         return True

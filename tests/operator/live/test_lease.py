@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
@@ -47,7 +46,7 @@ def test_the_standby_is_ready_and_takes_over(
         second = stack.enter_context(operator(installed, tmp_path / "second.log", identity="second"))
         until(lambda: (answer := second.ask("/readyz")) and answer.status_code == 200)
         assert "leads" not in second.messages()
-        first.process.send_signal(signal.SIGKILL)
+        first.send(signal.SIGKILL)
         second.wait_until_it_leads()
         assert lease(api, lease_name)["holderIdentity"] == "second"
         api.create("llmworkers", worker_manifest(namespace))
@@ -79,7 +78,7 @@ def test_the_process_ends_when_somebody_else_has_the_lease(
     with operator(installed, tmp_path / "log", identity="first") as first:
         first.wait_until_it_leads()
         api.patch("leases", SYSTEM, lease_name, {"spec": {"holderIdentity": "thief"}})
-        assert first.process.wait(timeout=10) == LOST
+        assert first.wait(10) == LOST
         assert any("lease is lost" in message for message in first.messages())
 
 
@@ -89,7 +88,7 @@ def test_the_process_ends_when_the_api_server_is_gone(installed: Path, tmp_path:
         first = stack.enter_context(operator(kubeconfig, tmp_path / "log", identity="first"))
         first.wait_until_it_leads()
         cut()
-        assert first.process.wait(timeout=15) == LOST
+        assert first.wait(15) == LOST
 
 
 def test_a_process_that_was_asleep_ends_and_writes_nothing(
@@ -99,12 +98,12 @@ def test_a_process_that_was_asleep_ends_and_writes_nothing(
         first = stack.enter_context(operator(installed, tmp_path / "first.log", identity="first"))
         first.wait_until_it_leads()
         second = stack.enter_context(operator(installed, tmp_path / "second.log", identity="second"))
-        os.kill(first.process.pid, signal.SIGSTOP)
+        first.send(signal.SIGSTOP)
         second.wait_until_it_leads()
         api.create("llmworkers", worker_manifest(namespace))
         until(lambda: api.get("deployments", namespace, "qwen"))
-        os.kill(first.process.pid, signal.SIGCONT)
-        assert first.process.wait(timeout=15) == LOST
+        first.send(signal.SIGCONT)
+        assert first.wait(15) == LOST
         assert not [m for m in first.messages() if m.startswith("applied")]
 
 

@@ -1,13 +1,9 @@
-"""The two programs as processes of their own, which die as processes die.
-
-Forked from a server that has loaded their modules: a life costs a tenth of a start, and the tests take many.
-"""
+"""The watchdog as a process of its own, which dies as processes die; the engine beside it is a file."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
 import sys
 from contextlib import suppress
@@ -16,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import llmworker_operator.__main__
+from e2e.lab.forks import fork, load_beforehand
 from llm_watchdog import loop as loop_module
 from llm_watchdog.actions.restart import InPlaceRestart
 from llm_watchdog.api.incident import PodRef
@@ -36,12 +32,9 @@ from tests.operator.live.perturbed.deaths import Deaths, MortalJournal, MortalTr
 from tests.sidecar.hanging import Never, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from multiprocessing.process import BaseProcess
 
-FORKS = multiprocessing.get_context("forkserver")
-# The children look at the main module, which is pytest's.
-FORKS.set_forkserver_preload(["pytest", __name__])
+load_beforehand(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,32 +72,10 @@ class EngineFile:
 
 
 def start_watchdog(place: Place) -> BaseProcess:
-    process = FORKS.Process(target=_watchdog, args=(place,), daemon=True)
-    process.start()
-    return process
-
-
-def start_operator(environment: Mapping[str, str], log: Path) -> BaseProcess:
-    process = FORKS.Process(target=_operator, args=(dict(environment), log), daemon=True)
-    process.start()
-    return process
-
-
-def _operator(environment: dict[str, str], log: Path) -> None:
-    _into(log)
-    os.environ.update(environment)
-    llmworker_operator.__main__.main()
-
-
-def _into(log: Path) -> None:
-    """Both streams, as a container's."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    for stream in (sys.stdout.fileno(), sys.stderr.fileno()):
-        os.dup2(descriptor, stream)
+    return fork(place.directory / "log", _watchdog, place)
 
 
 def _watchdog(place: Place) -> None:
-    _into(place.directory / "log")
     configure(sys.stdout)
     loop_module.TICK_SECONDS, loop_module.APART_SECONDS = 0.05, 0.01  # type: ignore[misc]
     pod_module.ALERT_SECONDS = 0.2  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from e2e.cluster.access import ApiAccess
-from e2e.cluster.apiserver import free_ports
-from e2e.lab.operator_process import QUICK
+from e2e.lab.operator_process import start
 from tests.operator.live.api import Api, until
 from tests.operator.live.fleet import make_pod
 from tests.operator.live.perturbed.history import State, check_budget, check_records, history
 from tests.operator.live.perturbed.pods import SERVING, Pod, make_place
-from tests.operator.live.perturbed.programs import Place, start_operator
+from tests.operator.live.perturbed.programs import Place
 from tests.operator.live.worker import worker_manifest
 
 if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
+    from e2e.lab.operator_process import Operator
 
 
 BUDGET = {"maxUnavailable": 1, "maxPerHour": 50, "cooldown": "0s"}
@@ -43,43 +41,32 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.pods: list[Pod] = []
-        self.operator: BaseProcess | None = None
+        self.operator: Operator | None = None
         self.operators = 0
         self._settings: dict[str, str] = {}
         self._since = ""
 
     def start_operator(self, **settings: str) -> None:
-        (port,) = free_ports(1)
         config = yaml.safe_load(self.kubeconfig.read_text())
         config["clusters"][0]["cluster"] = {"server": self.server("operator")}
-        path = self.folder / "kubeconfig"
-        path.write_text(yaml.safe_dump(config))
-        self._settings = {
-            **QUICK,
-            "LLMWORKER_HTTP_PORT": str(port),
-            "KUBECONFIG": str(path),
-            "LLMWORKER_IDENTITY": "same",
-            "LLMWORKER_RELIST_SECONDS": "1",
-            **{f"LLMWORKER_{key.upper()}": value for key, value in settings.items()},
-        }
+        (self.folder / "kubeconfig").write_text(yaml.safe_dump(config))
+        self._settings = {"identity": "same", "relist_seconds": "1", **settings}
         self._next_operator()
 
     def _next_operator(self) -> None:
-        own = {key: value for key, value in os.environ.items() if not key.startswith("LLMWORKER_")}
-        self.operator = start_operator({**own, **self._settings}, self.folder / "operator.log")
+        self.operator = start(self.folder / "kubeconfig", self.folder / "operator.log", **self._settings)
         self.operators += 1
 
     def tend_operator(self, expected: int) -> None:
         """One that ended as expected is started again."""
         assert self.operator
-        if not self.operator.is_alive():
-            assert self.operator.exitcode == expected, self.logs()
+        if not self.operator.alive:
+            assert self.operator.wait(0) == expected, self.logs()
             self._next_operator()
 
     def end_operator(self) -> None:
         assert self.operator
-        self.operator.terminate()
-        self.operator.join()
+        self.operator.stop()
 
     def make_pods(self, replicas: int, *, dies: str = "never") -> None:
         """The worker, and what its Deployment's controller would make of it; in rotation at the end."""
@@ -155,4 +142,3 @@ class Scene:
             pod.end()
         if self.operator is not None:
             self.operator.kill()
-            self.operator.join()

@@ -40,7 +40,7 @@ def obey(scene: Scene) -> None:
     scene.until("the Deployment", lambda: _replicas(scene) == 3)
     scene.until("the mode", lambda: _modes(scene) == {Mode.OBSERVE})
     assert scene.operator
-    assert scene.operator.is_alive(), scene.logs()
+    assert scene.operator.alive, scene.logs()
     assert [pod.lives for pod in scene.pods] == [LIVES] * REPLICAS, scene.logs()
 
 
