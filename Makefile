@@ -24,7 +24,9 @@ demo: .venv/.synced ## the main job on a real cluster, from nothing (KEEP=1 leav
 
 # What computes and what waits run side by side: `computed` gives way to all the others, and `processes` runs beside the
 # cases on the cluster that wait alone. `live` shows its lines as they come (hence no MAKEFLAGS), the others at their end.
-test: unit ## everything that is checked
+test: .venv/.synced ## everything that is checked
+	@$(RUN) python -m e2e.cluster ask
+	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory -j2 --output-sync=target computed live
 
 .PHONY: computed live

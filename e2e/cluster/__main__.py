@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from e2e.cluster.abilities import why_no_images
+from e2e.cluster.abilities import refuse_tests
 from e2e.cluster.apiserver import detached_apiserver_down, detached_apiserver_up
 from e2e.cluster.places import default_state
 from e2e.cluster.progress import ClusterError, Progress
@@ -33,11 +33,15 @@ def up(arguments: argparse.Namespace, progress: Progress) -> None:
     print(f"export KUBECONFIG={cluster.kubeconfig}")
 
 
+def ask(arguments: argparse.Namespace, progress: Progress) -> None:
+    """What `run` would refuse, for those who come to it after minutes."""
+    refuse_tests(open_source(arguments.source, arguments.kubeconfig, progress))
+
+
 def run(arguments: argparse.Namespace, progress: Progress) -> None:
     """What it started it ends, however the command ended: for tests, which bring their images."""
     source = open_source(arguments.source, arguments.kubeconfig, progress)
-    if why := why_no_images(source):
-        raise ClusterError(why)
+    refuse_tests(source)
     ran_before = source.runs()
     source.up(progress)
     try:
@@ -82,6 +86,7 @@ def apiserver_down(_arguments: argparse.Namespace, progress: Progress) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Progress], None], str]] = {
     "up": (up, "start the cluster, or leave it running"),
+    "ask": (ask, "say at once whether `run` would refuse"),
     "run": (run, "start it, run a command, end it if it did not run before"),
     "down": (down, "end it and everything that it left"),
     "status": (status, "say what runs"),

@@ -3,7 +3,8 @@
 from typing import Final
 
 from e2e.cluster.given import GivenCluster
-from e2e.cluster.local import LocalNode
+from e2e.cluster.local import LocalNode, check_machine
+from e2e.cluster.progress import ClusterError
 from e2e.cluster.source import ClusterSource
 
 NO_IMAGES: Final = (
@@ -17,6 +18,14 @@ LOCAL_ONLY: Final = "{what}, which only the local node can do: unset KUBECONFIG 
 def why_no_images(source: ClusterSource) -> str | None:
     """The reason why images cannot be loaded onto the node, None where they can."""
     return NO_IMAGES if isinstance(source, GivenCluster) else None
+
+
+def refuse_tests(source: ClusterSource) -> None:
+    """Raises ClusterError where the end-to-end tests could not begin."""
+    if why := why_no_images(source):
+        raise ClusterError(why)
+    if isinstance(source, LocalNode):
+        check_machine(source.state)
 
 
 def why_not_here(what: str, source: ClusterSource) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from e2e.cluster.__main__ import COMMANDS, parse
 from e2e.cluster.abilities import why_no_images, why_not_here
 from e2e.cluster.given import GivenCluster, refuse_foreign
 from e2e.cluster.kind import KindCluster
@@ -130,6 +131,47 @@ def test_make_e2e_refuses_a_given_cluster_before_it_runs_a_test(tmp_path: Path) 
     assert not ran.exists()
 
 
+def neutral() -> dict[str, str]:
+    """This environment without what a `make` above the tests and its user's wishes put there."""
+    wishes = ("MAKE", "MFLAGS", "KUBECONFIG", "LLMWORKER", "SOURCE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(wishes)}
+
+
+NOTHING_ELSE = """#!/bin/sh
+echo "$*" >>"$0.asked"
+case "$*" in
+  "python -m e2e."*) shift; exec "$PYTHON" "$@" ;;
+  *) exit 1 ;;
+esac
+"""
+"""In the place of `uv run`: it starts the project's own programs, and what a test would be fails at once."""
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"), [(".ci/run", "python -m e2e.cluster ask"), ("make demo", "python -m e2e.demo")]
+)
+def test_what_will_need_a_cluster_asks_before_all_else(tmp_path: Path, command: str, asked: str) -> None:
+    """`.ci/run` is `make test`."""
+    runner = tmp_path / "run"
+    runner.write_text(NOTHING_ELSE)
+    runner.chmod(0o755)
+    env = {"KUBECONFIG": str(tmp_path / "config"), "MAKEFLAGS": f"-- RUN={runner}", "PYTHON": sys.executable}
+    refused = subprocess.run(
+        command.split(), cwd=REPOSITORY, env=neutral() | env, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode != 0
+    assert f"{why_no_images(GIVEN)}" in refused.stdout + refused.stderr
+    assert Path(f"{runner}.asked").read_text().splitlines() == [asked]
+
+
+@pytest.mark.parametrize("words", [["ask"], ["run", "false"]], ids=" ".join)
+def test_where_the_node_could_not_start_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    arguments = parse(["--source", "local", *words])
+    with pytest.raises(ClusterError, match="needs Linux and root"):
+        COMMANDS[arguments.command][0](arguments, Progress())
+
+
 @pytest.mark.parametrize(
     ("words", "environment", "passed"),
     [
@@ -143,11 +185,10 @@ def test_make_cluster_up_passes_on_what_is_named_and_not_what_the_shell_has(
     words: list[str], environment: dict[str, str], passed: str
 ) -> None:
     """What the shell has is read by the program, which takes contexts of the allow-list only."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "KUBECONFIG"))}
     told = subprocess.run(
         ["make", "--dry-run", "--assume-old=.venv/.synced", "cluster-up", *words],
         cwd=REPOSITORY,
-        env=env | environment,
+        env=neutral() | environment,
         capture_output=True,
         text=True,
         check=True,
