@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ import pytest
 
 from e2e.cluster.build import find_go
 from e2e.cluster.kind import KindCluster
-from e2e.cluster.local import check_machine
+from e2e.cluster.local import LocalNode, check_machine
 from e2e.cluster.packages import BUILD_PACKAGES, NODE_PACKAGES, ensure_packages
 from e2e.cluster.places import State
 from e2e.cluster.progress import ClusterError, Progress
@@ -20,8 +21,6 @@ from e2e.images.programs import MissingProgramError, debian_program, python, uv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    Install = Callable[[Mapping[str, str]], None]
 
 README: Final = (Path(__file__).parents[1] / "README.md").read_text()
 STATE: Final = State(Path("/state"))
@@ -45,9 +44,29 @@ WANTED: Final[list[tuple[Callable[[], object], str, Mapping[str, str]]]] = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """On which nothing is found but what a test installs."""
+
+    programs: Path
+
+    def install(self, scripts: Mapping[str, str]) -> None:
+        """Name to shell script; each keeps how it was called."""
+        for name, script in scripts.items():
+            (self.programs / name).write_text(f'#!/bin/sh\necho "$*" >>{self.calls}\n{script}\n')
+            (self.programs / name).chmod(0o755)
+
+    @property
+    def calls(self) -> Path:
+        return self.programs / "calls"
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """One on which nothing is found but what a test installs (name to shell script), and whose user is root."""
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Its user is root."""
     folder = tmp_path / "bin"
     folder.mkdir()
     look = shutil.which
@@ -56,23 +75,46 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.setattr(programs, "REPOSITORY", tmp_path)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.delenv("UV", raising=False)
-
-    def install(scripts: Mapping[str, str]) -> None:
-        for name, script in scripts.items():
-            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-            (folder / name).chmod(0o755)
-
-    return install
+    return Machine(folder)
 
 
 @pytest.mark.parametrize(("wanted", "sentence", "has"), WANTED)
 def test_the_sentence_says_what_to_install(
-    machine: Install, wanted: Callable[[], object], sentence: str, has: Mapping[str, str]
+    machine: Machine, wanted: Callable[[], object], sentence: str, has: Mapping[str, str]
 ) -> None:
-    machine(has)
+    machine.install(has)
     with pytest.raises((MissingProgramError, ClusterError)) as raised:
         wanted()
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (lambda: debian_program("mmdebstrap", "mmdebstrap"), "`sudo apt install mmdebstrap`"),
+        (lambda: ensure_packages({"nftables": (), "iproute2": ()}, Progress()), "as root: nftables iproute2."),
+        (lambda: check_machine(STATE), "run as root, or install kind and start a container engine."),
+        (lambda: LocalNode(STATE).up(Progress()), "run as root, or install kind and start a container engine."),
+    ],
+)
+def test_who_is_not_root_is_told_and_nothing_is_tried(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[], object], sentence: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    machine.install({**DEBIAN, "mount": "exit 0"})
+    with pytest.raises((MissingProgramError, ClusterError)) as raised:
+        wanted()
+    assert sentence in str(raised.value)
+    assert machine.called() == []
+    assert not STATE.root.exists()
+
+
+def test_root_gets_it_installed(machine: Machine) -> None:
+    gcc = machine.programs / "gcc"
+    machine.install({"apt-get": f'case "$*" in *"install"*gcc) : >{gcc}; /bin/chmod +x {gcc} ;; esac'})
+    assert debian_program("gcc", "gcc") == str(gcc)
+    ensure_packages({"nftables": ()}, Progress())
+    assert "nftables" in machine.called()[-1]
 
 
 @pytest.mark.parametrize("package", sorted({*NODE_PACKAGES, *BUILD_PACKAGES, "mmdebstrap", "python3-venv", "gcc"}))
