@@ -10,9 +10,7 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(UV):
-	@echo ">> uv $(UV_VERSION) into .tools/uv"
-	@python3 -m venv .tools/uv
-	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@.ci/get-uv $(UV_VERSION) .tools/uv
 
 .venv/.synced: $(UV) pyproject.toml uv.lock
 	@$(UV) sync --frozen --quiet
