@@ -3,14 +3,16 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from e2e.cluster.abilities import refuse_tests
 from e2e.cluster.apiserver import detached_apiserver_down, detached_apiserver_up
+from e2e.cluster.local import LocalNode
 from e2e.cluster.places import default_state
 from e2e.cluster.progress import ClusterError, Progress
-from e2e.cluster.source import Source, open_source
+from e2e.cluster.readiness import last_start
+from e2e.cluster.source import ClusterSource, Source, open_source
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -39,17 +41,24 @@ def ask(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> None:
-    """What it started it ends, however the command ended: for tests, which bring their images."""
     source = open_source(arguments.source, arguments.kubeconfig, progress)
+    sys.exit(run_on(source, arguments.words, progress))
+
+
+def run_on(source: ClusterSource, words: Sequence[str], progress: Progress) -> int:
+    """What it started it ends, however the command ended: for tests, which bring their images."""
     refuse_tests(source)
     ran_before = source.runs()
     source.up(progress)
     try:
-        code = subprocess.run(arguments.words, check=False).returncode
+        code = subprocess.run(words, check=False).returncode
     finally:
         if not ran_before:
             source.down(progress)
-    sys.exit(code)
+    # Again, as by now it stands far above.
+    if not ran_before and isinstance(source, LocalNode) and (sentence := last_start(source.state)):
+        progress.say(sentence)
+    return code
 
 
 def down(arguments: argparse.Namespace, progress: Progress) -> None:

@@ -21,6 +21,7 @@ from e2e.cluster.packages import NODE_PACKAGES, ensure_packages
 from e2e.cluster.places import State
 from e2e.cluster.programs import WHOLE_NODE
 from e2e.cluster.progress import ClusterError, Progress, wait_until
+from e2e.cluster.readiness import timed_start
 from e2e.cluster.teardown import tear_down
 
 
@@ -43,7 +44,7 @@ class LocalNode:
                 return self._revive(programs["kubectl"], progress)
             tear_down(self.state)
             try:
-                with progress.step("starting the local node"):
+                with timed_start(self.state, progress), progress.step("starting the local node"):
                     return Boot(self.state, self.network, programs, progress).run()
             except BaseException:
                 # Also on Ctrl-C: half a node is of no use to anybody. The logs stay.

@@ -64,6 +64,11 @@ class State:
         return self.logs / "audit.log"
 
     @property
+    def readiness(self) -> Path:
+        """How long the last start took. Among the logs: kept after `down`, gone with the next start."""
+        return self.logs / "readiness.json"
+
+    @property
     def volumes(self) -> Path:
         """For local PersistentVolumes; survives `down`."""
         return self.root / "volumes"

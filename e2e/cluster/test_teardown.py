@@ -21,6 +21,7 @@ from e2e.cluster.cgroups import Cgroups
 from e2e.cluster.ledger import RUNNER, read_ledger
 from e2e.cluster.places import REPOSITORY, State
 from e2e.cluster.progress import Progress
+from e2e.cluster.readiness import last_start
 from e2e.cluster.sleeper import SLEEPER
 from e2e.fixtures import OnlyHere
 
@@ -110,6 +111,7 @@ def elsewhere(only_here: OnlyHere) -> Iterator[Elsewhere]:
 
 def test_down_after_the_runner_was_killed_leaves_nothing(elsewhere: Elsewhere) -> None:
     elsewhere.cluster("up")
+    assert "node Ready after" in (last_start(elsewhere.state) or "")
     elsewhere.run_a_pod()
     elsewhere.kill_runner()
     before = elsewhere.leftovers()
