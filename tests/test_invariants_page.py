@@ -28,6 +28,7 @@ def test_it_names_a_test_and_no_helper(named: str) -> None:
     assert re.fullmatch(r"(tests|e2e)/[\w/]+/test_\w+\.py::(test_|Test)\w+", named)
 
 
+@pytest.mark.thorough
 def test_each_can_be_run_under_its_name() -> None:
     """One collection for all, as each is a start of Python and of what the tests import."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *sorted(set(NAMED))]
