@@ -13,6 +13,7 @@ PROCESSES: Final = (
     "sidecar/cli",
     "sidecar/test_checks_on_sockets.py",
     "sidecar/test_run.py",
+    "sidecar/test_supervisor.py",
 )
 """They start programs and wait for what these do in real time, so they need a machine that has some to spare."""
 SIMULATED: Final = (

@@ -181,6 +181,7 @@ class Loop:
             abort=None if aborted is None else self._abort.answer(aborted),
             can_flush=self._flush.possible,
             flush=None if flushed is None else self._flush.answer(flushed),
+            kept_tokens=self._watcher.window.cache.kept,
             power=view.power,
             can_sleep=self._power.possible,
             says_asleep=self._watcher.says_asleep,

@@ -104,7 +104,7 @@ class Patient:
     now: float = 0.0
     in_rotation: bool = False
     cold: bool = True
-    hits: bool | None = True
+    hit_tokens: float | None = 192.0
     pair_is_safe: bool = True
     raw: bool = True
     version: str = "1"
@@ -151,7 +151,7 @@ class Patient:
         beside = check_plan.is_beside(self.window, self.setting(), self.now)
         began, answers = self.now, self._answers(kind)
         self.now += STEP
-        why = "" if kind is not CheckKind.CACHE_PAIR or self.hits else "no hit"
+        why = "" if kind is not CheckKind.CACHE_PAIR or self.hit_tokens else "no hit"
         self._see(
             CheckObservation(
                 at=self.now,
@@ -216,7 +216,7 @@ class Patient:
                 return (*prompts, *(self._known(k) for k in self.policy.detectors.degraded_output.known_answers))
             case CheckKind.CACHE_PAIR:
                 hit = self._ask(check_prompts.CACHED, Arm.CACHED)
-                return replace(hit, hit=self.hits), self._ask(check_prompts.CACHED, Arm.COLD)
+                return replace(hit, hit_tokens=self.hit_tokens), self._ask(check_prompts.CACHED, Arm.COLD)
             case CheckKind.CROSS_TALK:
                 return self._pair()
             case CheckKind.STALE:

@@ -239,7 +239,7 @@ def test_a_disturbed_round_is_tried_again_a_little_later() -> None:
 
 
 def test_what_cannot_be_made_holds_nothing() -> None:
-    assert started(hits=None).in_rotation
+    assert started(hit_tokens=None).in_rotation
     assert started(cold=False).in_rotation
     window = replace(Patient().look(1.0).window, checks=())
     setting = Patient().setting()
@@ -270,7 +270,7 @@ def test_company_is_told_from_sockets_and_gauges() -> None:
 
 
 def test_status_says_what_becomes_of_each_check() -> None:
-    patient = started(pair_is_safe=False, hits=None)
+    patient = started(pair_is_safe=False, hit_tokens=None)
     said = check_plan.describe(patient.window, patient.setting(), patient.now)
     assert set(said) == {kind.value for kind in CheckKind}
     assert "could not be made" in said["CachePair"]
@@ -284,7 +284,7 @@ ANSWERS = st.builds(
     arm=st.sampled_from(Arm),
     nonce=st.sampled_from(["", "aaaaaa bbbbbb", "cccccc"]),
     expected=st.sampled_from(["", "x"]),
-    hit=st.sampled_from([None, True, False]),
+    hit_tokens=st.sampled_from([None, 0.0, 16.0, 192.0]),
     canary=st.builds(
         CanaryObservation,
         id=st.just("k"),

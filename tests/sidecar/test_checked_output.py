@@ -225,7 +225,7 @@ def test_a_replica_that_was_sick_from_the_start_is_judged_by_what_needs_no_basel
 
 
 def test_without_a_proven_hit_nothing_is_said_about_the_cache() -> None:
-    patient = Patient(Model(distort=only(other_path, Arm.CACHED)), hits=None).look(START_SECONDS).look(LATER)
+    patient = Patient(Model(distort=only(other_path, Arm.CACHED)), hit_tokens=None).look(START_SECONDS).look(LATER)
     assert patient.ever() == set()
     assert patient.in_rotation
 

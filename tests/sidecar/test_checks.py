@@ -189,6 +189,18 @@ async def test_a_cache_that_cannot_be_proven_to_be_used_holds_nothing(facts: dic
         assert "could not be made" in watcher.checks()["CachePair"]
 
 
+@pytest.mark.parametrize(("emptied", "kept"), [(True, 0), (False, 100)])
+async def test_after_a_flush_the_prompt_of_before_must_miss(*, emptied: bool, kept: float) -> None:
+    server = ModelServer()
+    async with checked(server) as watcher:
+        await passed_start(watcher)
+        if emptied:
+            server.cached.clear()
+        watcher.recheck()
+        await passed_start(watcher)
+        assert watcher.window.cache.kept == kept
+
+
 async def test_a_fresh_salt_each_time_and_no_salt_on_the_cached_arm() -> None:
     server = ModelServer()
     async with checked(server) as watcher:

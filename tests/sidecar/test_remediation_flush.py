@@ -66,6 +66,20 @@ def test_a_flush_that_did_nothing_is_followed_by_a_restart() -> None:
     assert world.case.status.requested_step is GrantableStep.RESTART
 
 
+def test_what_was_still_in_the_cache_is_told() -> None:
+    world = answered(left(), OrderState.HONOURED)
+    corrupt(world.settle(kept_tokens=192.0))
+    assert world.case.status.steps[0].outcome is StepOutcome.FAILED
+    assert "192 tokens of a prompt from before it" in world.case.status.steps[0].proof
+
+
+def test_who_is_well_after_a_flush_that_emptied_nothing_was_not_cured_by_it() -> None:
+    world = answered(left(), OrderState.HONOURED).settle(kept_tokens=192.0).healthy()
+    assert world.case.status.outcome is Outcome.RECOVERED
+    assert steps(world) == [(Rung.FLUSH_CACHE, StepOutcome.FAILED)]
+    assert "though FlushCache had failed" in world.case.status.message
+
+
 @pytest.mark.parametrize(("state", "outcome"), NOT_MADE)
 def test_a_flush_that_was_not_made_is_followed_by_the_next_rung(state: OrderState, outcome: StepOutcome) -> None:
     world = answered(left(), state, "why not")
@@ -208,6 +222,15 @@ def test_each_wake_is_flushed_once() -> None:
 def test_a_precaution_that_cannot_be_taken_holds_nothing_up(state: OrderState) -> None:
     world = answered(woken(), state).healthy()
     assert world.in_rotation
+
+
+def test_a_precaution_that_emptied_nothing_is_told_and_holds_nothing_up() -> None:
+    """No fault was found: what is in the cache passed its checks."""
+    world = answered(woken(), OrderState.HONOURED).settle(kept_tokens=192.0).healthy()
+    assert (outcome(world), world.in_rotation) == (StepOutcome.FAILED, True)
+    assert world.replica.precaution is not None
+    assert "emptied nothing" in world.replica.precaution.message
+    assert not world.replica.cases
 
 
 def test_a_wake_with_users_waits_for_them_for_as_long_as_a_drain_may_take() -> None:

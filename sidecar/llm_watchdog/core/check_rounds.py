@@ -47,8 +47,13 @@ class CheckAnswer:
     expected: str = ""
     """What a known answer must contain, whatever the letters' case."""
     canary: CanaryObservation
-    hit: bool | None = None
-    """The prefix cache was used for it, proven by the engine's own count; None: it does not tell."""
+    hit_tokens: float | None = None
+    """So much of it came from the prefix cache, by the engine's own count; None: it does not tell."""
+
+    @property
+    def hit(self) -> bool | None:
+        """The prefix cache was used for it."""
+        return None if self.hit_tokens is None else self.hit_tokens > 0
 
     @property
     def right(self) -> bool:

@@ -201,7 +201,8 @@ def _(check: CheckObservation, window: Window) -> Window:
     kept = tuple(past for past in window.checks if past.kind is not check.kind or not past.disturbed)
     checks = _append(kept, check, CHECKS_MAX)
     baseline = learn(window.baseline, checks)
-    return replace(window, checks=checks, baseline=baseline, judged=judged(checks, baseline))
+    cache = window.cache.after_round(check)
+    return replace(window, checks=checks, baseline=baseline, judged=judged(checks, baseline), cache=cache)
 
 
 @_add.register

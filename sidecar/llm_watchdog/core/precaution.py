@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import FaultClass, Mode, StepOutcome, UnknownReason
+from llm_watchdog.core.cache_memory import nothing_emptied
 from llm_watchdog.core.case import FlushOrder
 from llm_watchdog.core.remediation_flush import ENDED, unserved
 from llm_watchdog.core.situation import OrderState
@@ -45,8 +46,10 @@ def take_precaution(replica: Replica, situation: Situation) -> tuple[Replica, Fl
     ignored = situation.modes.of(FaultClass.DEGRADED_OUTPUT) is Mode.OFF
     if precaution is None and replica.waking and situation.can_flush and not ignored:
         return _begin(replica, situation), None
-    if precaution is None or not precaution.pending:
+    if precaution is None:
         return replica, None
+    if not precaution.pending:
+        return _judged(replica, precaution, situation), None
     if precaution.flush is not None:
         return _answered(replica, precaution, situation), None
     return _go_on(replica, precaution, situation)
@@ -67,6 +70,13 @@ def _go_on(replica: Replica, precaution: Precaution, situation: Situation) -> tu
         return _over(replica, precaution, outcome, why), None
     order = FlushOrder(id=f"wake-flush-{int(precaution.since.timestamp() * 1000)}", at=situation.now)
     return replace(replica, precaution=replace(precaution, flush=order)), order
+
+
+def _judged(replica: Replica, precaution: Precaution, situation: Situation) -> Replica:
+    """What the first check after it has found. It serves all the same if its checks pass: no fault was found."""
+    if precaution.outcome is not StepOutcome.SUCCEEDED or not situation.kept_tokens:
+        return replica
+    return _over(replica, precaution, StepOutcome.FAILED, nothing_emptied(situation.kept_tokens))
 
 
 def _begin(replica: Replica, situation: Situation) -> Replica:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import Mode, Outcome, Rung, StepOutcome
+from llm_watchdog.core.cache_memory import nothing_emptied
 from llm_watchdog.core.remediation import Decision, begin_rung, close, crashed, healed_since, timed, watch_again
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def _proven_within(rung: Rung, remediation: RemediationPolicy) -> float:
 def _not_cured(case: Case, situation: Situation) -> Case:
     """The step was carried out and the fault seen again since: the only ground for another attempt at the same rung."""
     finding = situation.finding(case.fault)
-    why = f"the fault is back: {finding.message}" if finding else "the fault is back"
+    back = f"the fault is back: {finding.message}" if finding else "the fault is back"
+    why = _without_effect(case, situation) or back
     allowed = situation.policy.remediation.attempts.of(case.status.steps[-1].step)
     if allowed > 1:
         why = f"attempt {case.attempt} of {allowed}: {why}"
@@ -63,6 +65,12 @@ def _not_cured(case: Case, situation: Situation) -> Case:
     if case.attempt >= allowed:
         return _next_rung(judged, situation)
     return _go_on(replace(judged, attempt=case.attempt + 1, order=None), situation)
+
+
+def _without_effect(case: Case, situation: Situation) -> str:
+    """Why the newest step was none, whatever the engine answered and whoever is well again; empty: it was one."""
+    flushed = case.status.steps[-1].step is Rung.FLUSH_CACHE
+    return nothing_emptied(situation.kept_tokens) if flushed and situation.kept_tokens else ""
 
 
 def _next_rung(case: Case, situation: Situation) -> Case:
@@ -79,5 +87,9 @@ def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:
     last = case.status.steps[-1]
     proof = f"canary that began {(proved - (last.finished_at or proved)).total_seconds():.1f} s after the step passed"
     if last.outcome is None:
-        case = case.judge_step(StepOutcome.SUCCEEDED, proof, situation.now)
-    return close(timed(case, situation), Outcome.RECOVERED, situation, f"Recovered by {last.step}: {proof}.")
+        vain = _without_effect(case, situation)
+        outcome = StepOutcome.FAILED if vain else StepOutcome.SUCCEEDED
+        case = case.judge_step(outcome, vain or proof, situation.now)
+    helped = case.status.steps[-1].outcome is StepOutcome.SUCCEEDED
+    how = f"by {last.step}" if helped else f"though {last.step} had failed"
+    return close(timed(case, situation), Outcome.RECOVERED, situation, f"Recovered {how}: {proof}.")

@@ -174,6 +174,8 @@ class Situation:
     """This kind of engine has a call that empties its prefix cache."""
     flush: OrderAnswer | None = None
     """What became of the flush that was ordered, if one was."""
+    kept_tokens: float = 0.0
+    """Of a prompt from before the newest flush, found in the prefix cache after it: it emptied nothing."""
     power: PowerWish | None = None
     """None: not read yet."""
     can_sleep: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from llm_watchdog.core.baseline import Baseline
+from llm_watchdog.core.cache_memory import CacheMemory
 from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.complaints import Judged
@@ -90,6 +91,7 @@ class Window:
     """When a connection was last refused."""
     meter: Meter = field(default_factory=Meter)
     """Of a metered engine; kept up by the shell, which knows the day."""
+    cache: CacheMemory = field(default_factory=CacheMemory)
     rechecked_at: float | None = None
     """When what the checks had shown was declared void, as the cache was flushed."""
     last_exit: str = ""
@@ -148,11 +150,15 @@ class Window:
         return self._after_sleep(replace(self, asleep_by_state=by_state, asleep_by_metrics=by_metrics), at)
 
     def ordered(self, *, asleep: bool, at: float) -> Window:
-        """The window of an engine that we told to sleep, or that answered our wake: newer than what it said before."""
+        """The window of an engine that we told to sleep, or that answered our wake: newer than what it said before.
+
+        A wake of ours has emptied the cache.
+        """
         if asleep:
             return self._after_sleep(replace(self, asleep_by_order=True), at)
         awake = replace(self, asleep_by_order=False, asleep_by_state=False, asleep_by_metrics=False)
-        return self._after_sleep(awake, at)
+        woken = self._after_sleep(awake, at)
+        return replace(woken, cache=woken.cache.after_flush())
 
     def _after_sleep(self, window: Window, at: float) -> Window:
         if window.asleep == self.asleep:
@@ -170,6 +176,7 @@ class Window:
             self,
             checks=(),
             judged=Judged(),
+            cache=self.cache.after_sleep(),
             rechecked_at=None,
             answered=False,
             answered_at=None,
@@ -187,4 +194,4 @@ class Window:
 
     def rechecked(self, at: float) -> Window:
         """What the checks have shown is void, though not what was learned from them."""
-        return replace(self, checks=(), judged=Judged(), rechecked_at=at)
+        return replace(self, checks=(), judged=Judged(), cache=self.cache.after_flush(), rechecked_at=at)

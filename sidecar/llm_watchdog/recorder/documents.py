@@ -139,9 +139,11 @@ def precaution_event(who: Identity, precaution: Precaution) -> dict[str, Any]:
         reason=f"{Rung.FLUSH_CACHE}{precaution.outcome}",
         message=f"{Rung.FLUSH_CACHE} as a precaution after a sleep and wake: {precaution.message}",
         at=precaution.since,
-        warning=False,
+        warning=precaution.outcome is StepOutcome.FAILED,
     )
-    name = f"{who.pod.name}.wake-flush-{int(precaution.since.timestamp() * 1000)}"
+    # It may succeed first and be found to have emptied nothing later.
+    told = str(precaution.outcome).lower()
+    name = f"{who.pod.name}.wake-flush-{int(precaution.since.timestamp() * 1000)}-{told}"
     return _event(who.pod, who.namespace, name, happening)
 
 

@@ -94,7 +94,7 @@ def precaution_lines(before: Precaution | None, after: Precaution | None, now: d
         return []
     new = before is None or before.since != after.since
     told = [_stray(after.since, after.message, None)] if new and after.outcome not in NEVER_BEGAN else []
-    if after.outcome is not None and (new or before is None or before.outcome is None):
+    if after.outcome is not None and (new or before is None or before.outcome is not after.outcome):
         told.append(_stray(now, after.message, after.outcome))
     return told
 

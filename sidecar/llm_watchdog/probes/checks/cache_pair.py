@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 async def cache_pair(check: Round) -> tuple[CheckAnswer, ...]:
     """The cached arm first: what the last round, before a sleep perhaps, left in the cache must not be written anew."""
-    hit = await _cached(check)
+    found = await _cached(check)
     cold = await check.ask(CACHED, Manner(arm=Arm.COLD, cold=True, logprobs=True, free_stop=False, prove_hit=True))
     if cold.hit:
         raise NotMadeError("the engine takes the request that is to go around its cache for a hit (no cache_salt?)")
-    if hit.hit is None:
+    if found.hit is None:
         raise NotMadeError("the engine does not tell whether its prefix cache was used")
-    if not hit.hit:
-        hit = await _cached(check)
+    if found.hit:
+        return found, cold
+    hit = await _cached(check)
     if not hit.hit:
         raise NotMadeError("no hit in the prefix cache: it is off, or its blocks are larger than the prompt")
-    return hit, cold
+    return found, hit, cold
 
 
 async def _cached(check: Round) -> CheckAnswer:

@@ -91,7 +91,7 @@ class Streams:
             nonce=manner.nonce,
             expected=manner.expected,
             canary=canary,
-            hit=await self._was_hit(canary, before) if manner.prove_hit else None,
+            hit_tokens=await self._hit_tokens(canary, before) if manner.prove_hit else None,
         )
 
     async def _send(
@@ -118,12 +118,12 @@ class Streams:
         nulls = None in canary.content.logprobs and not self._told_numbers and target.type not in TELL_NUMBERS
         return refused or nulls
 
-    async def _was_hit(self, canary: CanaryObservation, before: float | None) -> bool | None:
+    async def _hit_tokens(self, canary: CanaryObservation, before: float | None) -> float | None:
         """By the request's own usage, else by the engine's counter: nobody else is being served."""
         if canary.content.cached_tokens is not None:
-            return canary.content.cached_tokens > 0
+            return canary.content.cached_tokens
         after = None if before is None else await self._cache_hits()
-        return None if before is None or after is None else after > before
+        return None if before is None or after is None else after - before
 
 
 def _insist(canary: CanaryObservation, manner: Manner) -> None:
