@@ -286,5 +286,6 @@ def newest_time(replica: Replica) -> datetime | None:
     """The latest instant that the journal speaks of."""
     times = [case.incident.spec.detected_at for case in replica.cases]
     times += [step.finished_at or step.started_at for case in replica.cases for step in case.status.steps]
+    times += [case.calm_since for case in replica.cases if case.calm_since is not None]
     times += [at for at in (replica.engine_since, replica.last_restart_at) if at is not None]
     return max(times, default=None)

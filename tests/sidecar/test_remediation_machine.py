@@ -393,6 +393,14 @@ class Watchdog(Errands):
             assert len(made) <= 1
 
     @invariant()
+    def what_only_waits_for_its_return_holds_nothing(self) -> None:
+        for case in self.memory.open_cases:
+            if case.calm_since is not None:
+                assert (case.stage, case.status.phase, case.left) == (Stage.WATCHING, Phase.OPEN, False)
+                assert case.open_step is None
+                assert not any(case.name == incident for incident, _ in self.kills)
+
+    @invariant()
     def a_pause_is_told_where_it_holds_something_up(self) -> None:
         for case in self.memory.open_cases:
             assert case.status.message.count("paused:") == int(bool(case.pause_note))

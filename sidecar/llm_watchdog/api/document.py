@@ -61,6 +61,8 @@ def encode(value: Any) -> Any:
         return {key: encode(item) for key, item in pairs if item is not None}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {key: encode(item) for key, item in value.items()}
     return _scalar(value)
 
 

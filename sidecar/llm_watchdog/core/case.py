@@ -88,6 +88,10 @@ class Case:
     """The replica is out of rotation because of this case."""
     present: bool = True
     """The finding stood at the last look; a return is counted as an occurrence."""
+    recurs: bool = False
+    """Another of this class ended shortly before it: kept open until the fault has stayed away for a while."""
+    calm_since: datetime | None = None
+    """Healthy again since then, and kept open for that reason alone."""
     pause_note: str = ""
     """What the record's message says of a pause."""
     engine: EngineMark | None = None

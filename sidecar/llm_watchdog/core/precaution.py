@@ -56,8 +56,8 @@ def take_precaution(replica: Replica, situation: Situation) -> tuple[Replica, Fl
 
 
 def _go_on(replica: Replica, precaution: Precaution, situation: Situation) -> tuple[Replica, FlushOrder | None]:
-    if replica.open_cases:
-        why = f"not flushed: {replica.open_cases[0].fault} was found before it could be"
+    if replica.standing:
+        why = f"not flushed: {replica.standing[0].fault} was found before it could be"
         return _over(replica, precaution, StepOutcome.FAILED, why), None
     if situation.modes.of(FaultClass.DEGRADED_OUTPUT) is not Mode.ENFORCE:
         why = f"not flushed: the mode is {situation.modes.of(FaultClass.DEGRADED_OUTPUT)} now"

@@ -24,6 +24,7 @@ from llm_watchdog.api.reasons import (
 )
 from llm_watchdog.core.case import AbortOrder, Case, FlushOrder, Order, Stage
 from llm_watchdog.core.container import start_failure
+from llm_watchdog.core.remediation_end import and_then, came_back, close, settle
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,7 +54,8 @@ def look(case: Case, situation: Situation, *, lead: bool, barred: bool) -> Case:
     if finding is None:
         return replace(case, present=False)
     if not case.present:
-        case = replace(case, present=True).with_status(occurrences=case.status.occurrences + 1)
+        back = came_back(case, finding, situation) if case.calm_since is not None else case
+        case = replace(back, present=True).with_status(occurrences=case.status.occurrences + 1)
     if finding.reason is not case.status.reason:
         case = case.with_status(reason=finding.reason, message=finding.message)
     if finding.state is not case.status.verdict:
@@ -126,7 +128,7 @@ def crashed(case: Case, situation: Situation) -> str:
 def watch(case: Case, situation: Situation) -> Decision:
     """The finding stands and nothing has begun."""
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
-        return Decision(case=close_untouched(case, situation))
+        return Decision(case=settle(case, situation))
     if situation.finding(case.fault) is None and not fault_stands(case, situation):
         return Decision(case=case)
     if situation.modes.of(case.fault) is Mode.OBSERVE:
@@ -210,11 +212,6 @@ def ask(case: Case, step: GrantableStep) -> Case:
     return replace(case, stage=Stage.AWAITING).with_status(phase=Phase.AWAITING_GRANT, requested_step=step)
 
 
-def watch_again(case: Case) -> Case:
-    """Nothing is asked for any more."""
-    return replace(case, stage=Stage.WATCHING).with_status(phase=Phase.OPEN, requested_step=None)
-
-
 def drain(case: Case, situation: Situation) -> Decision:
     """Out of rotation, wait for what is in flight, as long as it moves."""
     finding = situation.finding(case.fault)
@@ -239,39 +236,6 @@ def drained(situation: Situation, *, silent: bool, since: datetime) -> tuple[Ste
         left = "an unknown number of" if traffic.in_flight is None else traffic.in_flight
         return StepOutcome.TIMED_OUT, f"{left} requests in flight after {waited:.1f} s"
     return None
-
-
-def timed(case: Case, situation: Situation) -> Case:
-    """It ended well: how long that took."""
-    recovery = (situation.now - case.incident.spec.detected_at).total_seconds()
-    return case.with_status(time_to_recover_seconds=round(recovery, 3))
-
-
-def close_untouched(case: Case, situation: Situation) -> Case:
-    """Healthy again while no step was under way."""
-    if case.restarted:
-        return close(timed(case, situation), Outcome.RECOVERED, situation, "Healthy again after the last restart.")
-    if case.was_observed or situation.modes.of(case.fault) is Mode.OBSERVE:
-        return close(case, Outcome.OBSERVED, situation, "Healthy again; mode Observe, nothing was done.")
-    return close(case, Outcome.SELF_HEALED, situation, "Healthy again before a restart began.")
-
-
-def close(case: Case, outcome: Outcome, situation: Situation, message: str) -> Case:
-    """The end of it."""
-    ended = case.with_status(
-        phase=Phase.CLOSED,
-        outcome=outcome,
-        requested_step=None,
-        closed_at=situation.now,
-        message=and_then(case, message),
-    )
-    return replace(ended, stage=Stage.CLOSED)
-
-
-def and_then(case: Case, sentence: str) -> str:
-    """The record's message, and one more sentence."""
-    so_far = case.status.message.rstrip(".")
-    return f"{so_far}. {sentence}" if so_far else sentence
 
 
 def more_evidence(case: Case, finding: Finding, situation: Situation) -> Case:

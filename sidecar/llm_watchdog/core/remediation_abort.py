@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import StepOutcome
 from llm_watchdog.core.case import AbortOrder, Case, Stage
-from llm_watchdog.core.remediation import Decision, watch_again
+from llm_watchdog.core.remediation import Decision
+from llm_watchdog.core.remediation_end import watch_again
 from llm_watchdog.core.remediation_flush import ENDED
 from llm_watchdog.core.remediation_restart import called_off
 from llm_watchdog.core.situation import OrderState

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import Rung, StepOutcome
-from llm_watchdog.core.remediation import Decision, begin_rung, close_untouched, fault_stands, healed_since, watch_again
+from llm_watchdog.core.remediation import Decision, begin_rung, fault_stands, healed_since
+from llm_watchdog.core.remediation_end import settle, watch_again
 from llm_watchdog.core.remediation_restart import acting, called_off, put_aside
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def replace_pod(case: Case, situation: Situation) -> Decision:
 
 def _order(case: Case, situation: Situation) -> Case:
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
-        return close_untouched(case, situation)
+        return settle(case, situation)
     if situation.modes.held(case.fault):
         return watch_again(case)
     # Without the API server nobody would evict.

@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.reasons import GrantableStep, Outcome, Phase, RestartMethod, Rung, StepOutcome
 from llm_watchdog.core.case import Case, EngineMark, Order, Stage, engine_is_new
 from llm_watchdog.core.container import CRASH_LOOP, is_held_back
-from llm_watchdog.core.remediation import (
-    Decision,
-    and_then,
-    ask,
-    begin_rung,
-    close,
-    close_untouched,
-    fault_stands,
-    healed_since,
-    watch_again,
-)
+from llm_watchdog.core.remediation import Decision, ask, begin_rung, fault_stands, healed_since
+from llm_watchdog.core.remediation_end import and_then, close, close_untouched, settle, watch_again
 from llm_watchdog.core.situation import OrderState
 
 if TYPE_CHECKING:
@@ -234,7 +225,7 @@ def _is_gone(situation: Situation, *, jitter: bool = False) -> bool:
 
 def _no_longer_wanted(case: Case, situation: Situation) -> Case | None:
     if healed_since(case, case.incident.spec.detected_at, situation) is not None:
-        return close_untouched(case, situation)
+        return settle(case, situation)
     if situation.modes.held(case.fault):
         return watch_again(case)
     no_restart = situation.restart_method is RestartMethod.UNAVAILABLE or situation.restarts_spent

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_watchdog.api.reasons import Mode, Outcome, Rung, StepOutcome
-from llm_watchdog.core.cache_memory import nothing_emptied
-from llm_watchdog.core.remediation import Decision, begin_rung, close, crashed, healed_since, timed, watch_again
+from llm_watchdog.core.remediation import Decision, begin_rung, crashed, healed_since
+from llm_watchdog.core.remediation_end import (
+    close,
+    may_come_back,
+    refuted,
+    settle,
+    timed,
+    watch_again,
+    without_effect,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,42 +61,28 @@ def _proven_within(rung: Rung, remediation: RemediationPolicy) -> float:
 
 
 def _not_cured(case: Case, situation: Situation) -> Case:
-    """The step was carried out and the fault seen again since: the only ground for another attempt at the same rung."""
-    finding = situation.finding(case.fault)
-    back = f"the fault is back: {finding.message}" if finding else "the fault is back"
-    why = _without_effect(case, situation) or back
-    allowed = situation.policy.remediation.attempts.of(case.status.steps[-1].step)
-    if allowed > 1:
-        why = f"attempt {case.attempt} of {allowed}: {why}"
-    judged = case.judge_step(StepOutcome.FAILED, why, situation.now)
-    if case.attempt >= allowed:
-        return _next_rung(judged, situation)
-    return _go_on(replace(judged, attempt=case.attempt + 1, order=None), situation)
-
-
-def _without_effect(case: Case, situation: Situation) -> str:
-    """Why the newest step was none, whatever the engine answered and whoever is well again; empty: it was one."""
-    flushed = case.status.steps[-1].step is Rung.FLUSH_CACHE
-    return nothing_emptied(situation.kept_tokens) if flushed and situation.kept_tokens else ""
+    return _go_on(refuted(case, situation.finding(case.fault), situation), situation)
 
 
 def _next_rung(case: Case, situation: Situation) -> Case:
-    if case.status.steps[-1].step is Rung.ABORT_REQUEST:
-        return watch_again(case.climbed())  # which may not have left rotation, nor have the evidence for more
     return _go_on(case.climbed(), situation)
 
 
 def _go_on(case: Case, situation: Situation) -> Case:
-    return watch_again(case) if situation.modes.held(case.fault) else begin_rung(case, situation)
+    # After an abort it may not have left rotation, nor is there the evidence for more.
+    aborted = case.status.steps[-1].step is Rung.ABORT_REQUEST
+    return watch_again(case) if aborted or situation.modes.held(case.fault) else begin_rung(case, situation)
 
 
 def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:
     last = case.status.steps[-1]
     proof = f"canary that began {(proved - (last.finished_at or proved)).total_seconds():.1f} s after the step passed"
     if last.outcome is None:
-        vain = _without_effect(case, situation)
+        vain = without_effect(case, situation)
         outcome = StepOutcome.FAILED if vain else StepOutcome.SUCCEEDED
         case = case.judge_step(outcome, vain or proof, situation.now)
+    if may_come_back(case):
+        return settle(case, situation)
     helped = case.status.steps[-1].outcome is StepOutcome.SUCCEEDED
     how = f"by {last.step}" if helped else f"though {last.step} had failed"
     return close(timed(case, situation), Outcome.RECOVERED, situation, f"Recovered {how}: {proof}.")

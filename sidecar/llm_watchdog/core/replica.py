@@ -9,18 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.incident import Evidence, Incident, IncidentSpec, IncidentStatus, WorkerRef
 from llm_watchdog.api.names import incident_name
 from llm_watchdog.api.reasons import FaultClass, GrantableStep, Outcome, Phase
 from llm_watchdog.core.baseline import Baseline
 from llm_watchdog.core.case import AbortOrder, Case, EngineMark, FlushOrder, Order, Stage
-from llm_watchdog.core.ladder import PRECEDENCE, ladder
+from llm_watchdog.core.ladder import PRECEDENCE
 from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.power import Power, PowerOrder, take_power
 from llm_watchdog.core.precaution import Precaution, take_precaution
 from llm_watchdog.core.remediation import (
     Decision,
-    and_then,
     drain,
     look,
     more_evidence,
@@ -28,9 +26,10 @@ from llm_watchdog.core.remediation import (
     note_pause,
     switch_off,
     watch,
-    watch_again,
 )
 from llm_watchdog.core.remediation_abort import abort
+from llm_watchdog.core.remediation_begin import open_cases
+from llm_watchdog.core.remediation_end import and_then, watch_again
 from llm_watchdog.core.remediation_flush import flush
 from llm_watchdog.core.remediation_replace import replace_pod
 from llm_watchdog.core.remediation_restart import (
@@ -49,7 +48,7 @@ from llm_watchdog.core.situation import Modes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llm_watchdog.core.findings import Finding
+    from llm_watchdog.api.incident import Incident
     from llm_watchdog.core.situation import Situation
 
 
@@ -70,6 +69,8 @@ class Replica:
     """Open ones, and closed ones that the API server has not acknowledged."""
     sequences: dict[str, int] = field(default_factory=dict)
     """Last number used, per fault class."""
+    ended: dict[str, datetime] = field(default_factory=dict)
+    """When the last of each fault class ended that is not remembered any more."""
     engine: EngineMark | None = None
     engine_since: datetime | None = None
     cleared: bool = False
@@ -98,6 +99,11 @@ class Replica:
         live = [case for case in self.cases if not case.closed]
         return sorted(live, key=lambda case: (case.stage is Stage.WATCHING, PRECEDENCE.index(case.fault)))
 
+    @property
+    def standing(self) -> list[Case]:
+        """The open ones without those that are kept open in case the fault comes back."""
+        return [case for case in self.open_cases if case.calm_since is None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
@@ -125,7 +131,7 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     replica, situation = _count_restarts(replica, situation)
     replica = doubt(clear_engine(_release(replica, situation), situation), situation)
     if replica.quarantine is None:
-        replica = _open_cases(replica, situation)
+        replica = open_cases(replica, situation)
     replica, precautionary = take_precaution(replica, situation)
     replica, power = take_power(replica, situation)
     decided, todo = _advance_all(replica, situation)
@@ -173,7 +179,7 @@ def advance(case: Case, situation: Situation) -> Decision:
 
 def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], Decision | None]:
     """One ladder at a time: only the first of the open cases may climb, the others may only heal."""
-    lead = min(replica.open_cases, key=lambda case: (not _climbs(case), not situation.faulty(case.fault)), default=None)
+    lead = min(replica.open_cases, key=lambda case: _turn(case, situation), default=None)
     advanced: list[Case] = []
     todo: Decision | None = None
     for case in replica.cases:
@@ -193,6 +199,11 @@ def _advance_all(replica: Replica, situation: Situation) -> tuple[list[Case], De
     return advanced, todo
 
 
+def _turn(case: Case, situation: Situation) -> tuple[bool, bool, bool]:
+    """What is healthy again makes way for what is not."""
+    return (not _climbs(case), not situation.faulty(case.fault), situation.finding(case.fault) is None)
+
+
 def _climbs(case: Case) -> bool:
     """It is on its ladder. One that only asks to leave rotation makes way for a graver one."""
     asks_to_leave = case.stage is Stage.AWAITING and case.status.requested_step is GrantableStep.LEAVE_ROTATION
@@ -202,45 +213,6 @@ def _climbs(case: Case) -> bool:
 def _revised(before: Case, after: Case) -> Case:
     changed = before.incident != after.incident
     return replace(after, revision=before.revision + 1) if changed else after
-
-
-def _open_cases(replica: Replica, situation: Situation) -> Replica:
-    known = {case.fault for case in replica.cases if not case.closed}
-    if any(case.restarted for case in replica.cases if not case.closed):
-        known.add(FaultClass.ENGINE_DEAD)  # what our own restart brought, or did not: no other fault
-    for finding in situation.verdict.findings:
-        if finding.incident and finding.fault not in known:
-            replica = _open(replica, finding, situation)
-    return replica
-
-
-def _open(replica: Replica, finding: Finding, situation: Situation) -> Replica:
-    """A new incident, under the next number of its fault class."""
-    who, fault = situation.identity, finding.fault
-    number = replica.sequences.get(fault, 0) + 1
-    healthy_at = situation.verdict.last_healthy_at
-    detect = None if healthy_at is None else round(situation.monotonic - healthy_at, 3)
-    incident = Incident(
-        name=incident_name(who.worker, fault, who.pod.uid, number),
-        namespace=who.namespace,
-        spec=IncidentSpec(
-            worker_ref=WorkerRef(name=who.worker),
-            pod_ref=who.pod,
-            fault=fault,
-            detected_at=situation.now,
-            mode=situation.modes.of(fault),
-        ),
-        status=IncidentStatus(
-            reason=finding.reason,
-            message=finding.message,
-            verdict=finding.state,
-            evidence=[Evidence(at=situation.when(s.at), kind=s.kind, message=s.message) for s in finding.signs[-8:]],
-            time_to_detect_seconds=detect,
-        ),
-    )
-    case = Case(incident=incident, ladder=ladder(fault, situation.policy.remediation.ladders))
-    sequences = {**replica.sequences, fault.value: number}
-    return replace(replica, cases=[*replica.cases, case], sequences=sequences)
 
 
 def _quarantine(replica: Replica, situation: Situation) -> Replica:
@@ -298,4 +270,5 @@ def forget(replica: Replica, acknowledged: Mapping[str, int]) -> Replica:
     if len(kept) == len(replica.cases):
         return replica
     forgotten = [case for case in replica.cases if case not in kept]
-    return replace(replica, cases=kept, restarts=[*replica.restarts, *restarts_of(forgotten)])
+    ended = replica.ended | {case.fault.value: at for case in forgotten if (at := case.status.closed_at) is not None}
+    return replace(replica, cases=kept, ended=ended, restarts=[*replica.restarts, *restarts_of(forgotten)])

@@ -99,7 +99,7 @@ def advised(replica: Replica, situation: Situation) -> Rotation:
     ordered = _out_by_order(replica, situation)
     if ordered is not None:
         return ordered
-    faulty = next(iter(replica.open_cases), None)
+    faulty = next(iter(replica.standing), None)
     if faulty is not None:
         return _out(RotationReason.FAULTY, f"{faulty.fault}: {faulty.status.reason}")
     return _out_by_evidence(replica, situation) or _in("its canary passed")
