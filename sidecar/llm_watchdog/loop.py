@@ -148,6 +148,7 @@ class Loop:
         view, policy = self._recorder.view(), self._policy.policy
         refused_at = self._watcher.window.refused_at
         self._watcher.note_exit(view.last_exit)
+        self._watcher.note_reference(view.reference)
         self.verdict = self._heeded = self._watcher.verdict(monotonic)
         document = modes_of(policy)
         modes = (view.modes or self.replica.modes or document).paused_also_by(document)

@@ -73,6 +73,7 @@ def three(answers: Ids = BAD, **fields: Any) -> World:
 async def test_one_dissents() -> None:
     world = three()
     assert await compare_all(cast("Context", world)) == {KEY}
+    assert await compare_all(cast("Context", world)) == {KEY}, "it is confirmed"
     assert await compare_all(cast("Context", world)) == set(), "no news"
     (dissent,) = world.dissents.of(KEY) or ()
     assert dissent.message.startswith("c answers unlike a, b ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from llm_watchdog.api.policy import EngineTarget, EngineType, Policy
 from llm_watchdog.api.reasons import VerdictState
 from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.check_rounds import CheckKind
+from llm_watchdog.core.lending import Reference
 from llm_watchdog.core.observations import SocketSample
 from llm_watchdog.core.replica import Replica
 from llm_watchdog.probes.watch import Watcher
@@ -231,6 +233,21 @@ async def test_a_reset_in_the_middle_of_a_round_leaves_nothing_of_the_old_engine
         assert watcher.window.checks == ()
         server.silent = False
         await passed_start(watcher)
+
+
+async def test_a_replica_that_was_sick_from_its_start_is_found_by_what_the_others_answer() -> None:
+    async with checked(ModelServer()) as another:
+        await passed_start(another)
+        own = another.window.baseline
+    theirs = json.dumps(encode(Reference(key=own.key, prompts=own.stable)))
+    async with checked(ModelServer(weights=2)) as watcher:
+        await passed_start(watcher)
+        for said in ("", "no fingerprint", theirs):
+            assert reasons(watcher) == []
+            watcher.note_reference(said)
+        await asyncio.sleep(START_SECONDS)
+        watcher.note_reference(theirs)
+        assert reasons(watcher) == ["Dissents"]
 
 
 async def test_the_baseline_survives_the_watchdog_through_the_journal() -> None:

@@ -221,6 +221,16 @@ async def test_the_container_id_is_never_a_stale_one() -> None:
         await until(lambda: recorder.view().container_id is None)
 
 
+async def test_what_the_other_replicas_answer_comes_with_the_own_pod_and_goes() -> None:
+    api = FakeApi()
+    async with recording(api) as recorder:
+        recorder.submit([serving().sick().case], OUT)
+        for annotations in ({"llmworker.dev/reference-fingerprint": "{}"}, {}):
+            api.pod["metadata"]["annotations"] = annotations
+            said = "{}" if annotations else ""
+            await until(lambda: recorder.view().gate is not None and recorder.view().reference == said)  # noqa: B023
+
+
 async def test_modes_come_from_the_worker_at_once() -> None:
     api = FakeApi()
     async with recording(api) as recorder:

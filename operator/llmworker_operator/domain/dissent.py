@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ REPLICAS_MIN: Final = 3
 """Of two that differ nobody can say which is wrong."""
 SHOWN: Final = 40
 """Characters of an answer in a message."""
+TEXT_MAX: Final = 1000
+"""Characters of an answer of that many tokens, and more than they have."""
 TOKENS_MAX: Final = 64
 """Of one answer; the fixed prompts ask for 24 at most. What is longer does not come from a watchdog."""
 
@@ -40,6 +43,10 @@ class Said:
 
     answer: GreedyAnswer
     text: str = ""
+    repetition: float = 0.0
+    """How repetitive it is, by the watchdog's measure."""
+    entropy: float = 0.0
+    """Bits per token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,10 @@ class Dissent:
 
     reason: DissentReason
     message: str
+    pods: tuple[str, ...] = ()
+    """Who dissents; empty where all do."""
+    reference: str = ""
+    """What the others answer, as it is written on the pod of one that dissents."""
 
 
 def read_fingerprint(status: Mapping[str, Any], replica: Replica, accelerator: str) -> Fingerprint | None:
@@ -76,11 +87,12 @@ def _said(document: Mapping[str, Any]) -> Said:
     tokens = [str(token) for token in document["tokens"]]
     logprobs = [float(value) for value in document["logprobs"]]
     tolerance = float(document["tolerance"])
-    if len(tokens) > TOKENS_MAX or not all(map(math.isfinite, (*logprobs, tolerance))):
+    repetition, entropy = float(document.get("repetition", 0.0)), float(document.get("entropy", 0.0))
+    if len(tokens) > TOKENS_MAX or not all(map(math.isfinite, (*logprobs, tolerance, repetition, entropy))):
         raise ValueError("no fingerprint")
     told = logprobs if len(logprobs) == len(tokens) else []
     answer = GreedyAnswer(tokens=tokens, by_id=document["byId"] is True, logprobs=told, tolerance=tolerance)
-    return Said(answer=answer, text=str(document["text"]))
+    return Said(answer=answer, text=str(document["text"])[:TEXT_MAX], repetition=repetition, entropy=entropy)
 
 
 def compare(fingerprints: Iterable[Fingerprint]) -> tuple[Dissent, ...]:
@@ -130,7 +142,26 @@ def _some(dissenters: Sequence[Fingerprint], core: Sequence[Fingerprint]) -> Dis
         f"{names} answers unlike {others} of the same revision on the same type of accelerator: to the prompt {name!r} "
         f"{first.answers[name].text[:SHOWN]!r} instead of {most.answers[name].text[:SHOWN]!r}"
     )
-    return Dissent(reason=DissentReason.REPLICA_DISSENTS, message=message)
+    dissenting = tuple(each.pod for each in dissenters)
+    return Dissent(reason=DissentReason.REPLICA_DISSENTS, message=message, pods=dissenting, reference=_reference(most))
+
+
+def _reference(fingerprint: Fingerprint) -> str:
+    """As `core.lending` of the watchdog reads it."""
+    prompts = [
+        {
+            "prompt": name,
+            "text": said.text,
+            "tokens": list(said.answer.tokens),
+            "byId": said.answer.by_id,
+            "logprobs": list(said.answer.logprobs),
+            "tolerance": said.answer.tolerance,
+            "repetition": said.repetition,
+            "entropy": said.entropy,
+        }
+        for name, said in sorted(fingerprint.answers.items())
+    ]
+    return json.dumps({"key": fingerprint.group[-1], "prompts": prompts}, sort_keys=True, separators=(",", ":"))
 
 
 def _all(members: Sequence[Fingerprint]) -> Dissent:

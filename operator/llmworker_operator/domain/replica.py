@@ -49,6 +49,8 @@ class Replica:
     restart_method: str = ""
     update_from: str = ""
     sidecar: Sidecar | None = None
+    reference: str = ""
+    """What most other replicas answer, as we wrote it there."""
     released: str = ""
     """What a person wrote to release it."""
     detached: bool = False
@@ -129,6 +131,7 @@ def read_replica(document: Mapping[str, Any]) -> Replica:
         ready=_condition(status, "Ready").get("status") == "True",
         rotation=_condition(status, names.ROTATION_GATE).get("reason", ""),
         restart_method=annotations.get(names.ANNOTATION_RESTART_METHOD, ""),
+        reference=annotations.get(names.ANNOTATION_REFERENCE, ""),
         released=annotations.get(names.ANNOTATION_RELEASE, "").strip(),
         detached=(metadata.get("labels") or {}).get(names.LABEL_WORKER, "").endswith(names.DETACHED_SUFFIX),
         update_from=annotations.get(ANNOTATION_WATCHDOG_UPDATE, ""),

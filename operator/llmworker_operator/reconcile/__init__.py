@@ -15,7 +15,7 @@ from llmworker_operator.reconcile.evictions import EVICTION_PERIOD, evict_ordere
 from llmworker_operator.reconcile.gather import gather
 from llmworker_operator.reconcile.incidents import IncidentWriter
 from llmworker_operator.reconcile.nodes import taint_nodes
-from llmworker_operator.reconcile.pods import update_watchdogs, write_methods
+from llmworker_operator.reconcile.pods import update_watchdogs, write_methods, write_references
 from llmworker_operator.reconcile.rights import withdraw_undeserved
 from llmworker_operator.reconcile.status import facts_of, write_status, write_unreadable
 
@@ -72,6 +72,7 @@ async def reconcile(context: Context, key: WorkerKey) -> timedelta | None:
     snapshot = await gather(context, worker)
     children = await ChildWriter(context, snapshot).run()
     await write_methods(context, snapshot)
+    await write_references(context, snapshot)
     await settle_quarantine(context, snapshot)
     update = await update_watchdogs(context, snapshot)
     facts = facts_of(context, snapshot, children, update)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from llm_watchdog.api import names
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.errors import ConflictError, GoneError, RefusedError
+from llmworker_operator.domain.lending import references_to_write
 from llmworker_operator.domain.replica import ANNOTATION_WATCHDOG_UPDATE
+from llmworker_operator.domain.rollout import read_rollout
 from llmworker_operator.domain.watchdog_update import UpdateDecision, decide_update
 from llmworker_operator.reconcile.plan import methods_to_write
 
@@ -43,10 +45,34 @@ def finished_patch(replica: Replica) -> dict[str, Any]:
     return {"metadata": {"uid": replica.uid, "resourceVersion": replica.resource_version, "annotations": annotations}}
 
 
+def reference_patch(replica: Replica, reference: str) -> dict[str, Any]:
+    annotations = {names.ANNOTATION_REFERENCE: reference or None}
+    return {"metadata": {"uid": replica.uid, "resourceVersion": replica.resource_version, "annotations": annotations}}
+
+
 async def write_methods(context: Context, snapshot: Snapshot) -> None:
     """Read by the watchdog through the downward API."""
     for replica, method in methods_to_write(snapshot):
         await _patch(context, snapshot.worker.key, replica, method_patch(replica, method), f"restart method {method}")
+
+
+async def write_references(context: Context, snapshot: Snapshot) -> None:
+    """Read by the watchdog from its own pod. What an earlier leader wrote stays until this one has compared."""
+    key = snapshot.worker.key
+    confirmed = context.dissents.confirmed(key)
+    if confirmed is None:
+        return
+    deployment = snapshot.children.get(("Deployment", key.name))
+    due = references_to_write(
+        confirmed,
+        worker=snapshot.worker,
+        replicas=snapshot.replicas,
+        incidents=snapshot.incidents,
+        rollout=read_rollout(deployment.document if deployment else None),
+    )
+    for replica, reference in due:
+        what = "told what the other replicas answer" if reference else "no longer told what the other replicas answer"
+        await _patch(context, key, replica, reference_patch(replica, reference), what)
 
 
 async def update_watchdogs(context: Context, snapshot: Snapshot) -> UpdateDecision:

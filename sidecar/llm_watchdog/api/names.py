@@ -23,6 +23,9 @@ ANNOTATION_RESTART_METHOD: Final = f"{GROUP}/restart-method"
 ANNOTATION_RELEASE: Final = f"{GROUP}/release"
 """On a pod, set by a person: lift the quarantine. The value is free text and ends up in the incident."""
 
+ANNOTATION_REFERENCE: Final = f"{GROUP}/reference-fingerprint"
+"""On a pod that answers unlike most others: what those answer. Written by the operator, read by the pod's watchdog."""
+
 DETACHED_SUFFIX: Final = ".detached"
 """Of the label `LABEL_WORKER` of a pod that was taken out of its ReplicaSet. No worker's name has a dot."""
 

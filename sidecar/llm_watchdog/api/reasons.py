@@ -91,12 +91,15 @@ class FindingReason(StrEnum):
     """Log probabilities are null or not numbers."""
     DRIFTED = "Drifted"
     """Greedy tokens or their probabilities have left the fingerprint."""
+    DISSENTS = "Dissents"
+    """Greedy answers are unlike those of most other replicas of the same revision on the same type of accelerator."""
     WRONG_ANSWER = "WrongAnswer"
     """A question with a known answer, or one it could answer at baseline, is answered wrong."""
     CACHE_CORRUPT = "CacheCorrupt"
     """Right on a cache miss and wrong on a hit: the cache is to blame."""
     BASELINE_CHANGED = "BaselineChanged"
-    """The same other output after a restart too: the model was changed; reported, never acted on."""
+    """The same other output after a restart too: the model was changed, or this replica is another; reported, never
+    acted on."""
     BEYOND_LIMIT = "BeyondLimit"
     """A canary went on beyond the tokens that were asked for."""
     NO_STOP = "NoStop"
@@ -154,6 +157,7 @@ REASONS: Final[dict[FaultClass, frozenset[FindingReason]]] = {
             _R.REPETITION,
             _R.BROKEN_NUMBERS,
             _R.DRIFTED,
+            _R.DISSENTS,
             _R.WRONG_ANSWER,
             _R.CACHE_CORRUPT,
             _R.BASELINE_CHANGED,
@@ -254,6 +258,7 @@ class Outcome(StrEnum):
     SELF_HEALED = "SelfHealed"
     QUARANTINED = "Quarantined"
     OBSERVED = "Observed"
+    """Under mode `Observe`, or `Off` meanwhile; or a restart has shown that it is no state that it got into."""
     LOST = "Lost"
 
 

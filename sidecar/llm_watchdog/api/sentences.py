@@ -55,12 +55,16 @@ REASONS: Final[dict[FindingReason, str]] = {
     FindingReason.REPETITION: "Far more repetitive than this model's own baseline.",
     FindingReason.BROKEN_NUMBERS: "Log probabilities are null or not numbers.",
     FindingReason.DRIFTED: "Greedy tokens or their probabilities have left the fingerprint.",
+    FindingReason.DISSENTS: (
+        "Greedy answers are unlike those of most other replicas of the same revision on the same type of accelerator."
+    ),
     FindingReason.WRONG_ANSWER: (
         "A question with a known answer, or one it could answer at baseline, is answered wrong."
     ),
     FindingReason.CACHE_CORRUPT: "Right on a cache miss and wrong on a hit: the cache is to blame.",
     FindingReason.BASELINE_CHANGED: (
-        "The same other output after a restart too: the model was changed; reported, never acted on."
+        "The same other output after a restart too: the model was changed, or this replica is another; reported, never "
+        "acted on."
     ),
     FindingReason.BEYOND_LIMIT: "A canary went on beyond the tokens that were asked for.",
     FindingReason.NO_STOP: "A prompt that stopped by itself at baseline no longer does.",

@@ -53,6 +53,11 @@ class Baseline:
     """Since it drifted."""
     changed: bool = False
     """The same other answers after a restart too: what was learned before is void, and these are the baseline now."""
+    lent: bool = False
+    """`prompts` are what most other replicas answer, who answered unlike this one."""
+    kept: bool = False
+    """The same other answers than theirs after a restart too: they are this replica's own, and it is not lent theirs
+    again."""
 
     @property
     def stable(self) -> list[Signature]:
@@ -65,8 +70,11 @@ class Baseline:
         return self.echoed >= ECHO_SHARE * self.asked_to_echo if self.asked_to_echo else None
 
     def restarted(self) -> Baseline:
-        """Another engine process."""
-        return replace(self, restarted_since=bool(self.drift), changed=False)
+        """Another engine process. What was learned of one that dissented is no measure of the next."""
+        after = replace(self, restarted_since=bool(self.drift), changed=False)
+        if not (self.lent and self.drift):
+            return after
+        return replace(after, cached=None, pair_agrees=False, asked_to_echo=0, echoed=0)
 
 
 def learn(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
@@ -137,9 +145,9 @@ def _adopt(baseline: Baseline, rounds: Sequence[CheckObservation]) -> Baseline:
     if len(alike) < CONFIRMED:
         return baseline
     # Which prompts it is sure of, and how it echoes, may be other now; the fingerprint itself is what is known.
-    kept = Baseline(key=baseline.key, tells_logprobs=baseline.tells_logprobs, changed=True)
+    anew = Baseline(key=baseline.key, tells_logprobs=baseline.tells_logprobs, changed=True, kept=baseline.lent)
     return replace(
-        kept, prompts=_signatures(alike), compressibility=max(text.compressibility(said(run)) for run in alike)
+        anew, prompts=_signatures(alike), compressibility=max(text.compressibility(said(run)) for run in alike)
     )
 
 

@@ -142,10 +142,12 @@ def _drifted(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]
     if check.raw and drifted(baseline.prompts, check):
         own = {prompt.prompt: prompt for prompt in baseline.stable}
         apart = [a.prompt for a in check.answers if a.prompt in own and departure(own[a.prompt], a.canary)]
-        yield Complaint(
-            reason=FindingReason.DRIFTED,
-            message=f"{len(apart)} of {len(own)} greedy answers have left the fingerprint ({', '.join(apart)})",
-        )
+        counted, named = f"{len(apart)} of {len(own)} greedy answers", f"({', '.join(apart)})"
+        if baseline.lent:
+            message = f"{counted} are unlike those of most other replicas {named}"
+            yield Complaint(reason=FindingReason.DISSENTS, message=message)
+        else:
+            yield Complaint(reason=FindingReason.DRIFTED, message=f"{counted} have left the fingerprint {named}")
 
 
 def _forgotten(check: CheckObservation, baseline: Baseline) -> Iterator[Complaint]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.reasons import Mode, Outcome, Phase, Rung, StepOutcome
+from llm_watchdog.api.reasons import FindingReason, Mode, Outcome, Phase, Rung, StepOutcome
 from llm_watchdog.core.cache_memory import nothing_emptied
 from llm_watchdog.core.case import Stage
 
@@ -24,6 +24,8 @@ DISRUPTIVE: Final = frozenset({Rung.RESTART, Rung.REPLACE_POD})
 _NOT_MADE: Final = frozenset({StepOutcome.UNAVAILABLE, StepOutcome.DRY_RUN})
 _CURES: Final = frozenset({Rung.ABORT_REQUEST, Rung.FLUSH_CACHE})
 """May have cured it although no engine was restarted."""
+
+ITS_OWN: Final = "a restart did not change what it answers"
 
 
 def watch_again(case: Case) -> Case:
@@ -57,6 +59,9 @@ def timed(case: Case, situation: Situation) -> Case:
 
 def close_untouched(case: Case, situation: Situation) -> Case:
     """Healthy again while no step was under way."""
+    if is_its_own(case, situation):
+        message = f"{ITS_OWN.capitalize()}, so no other is made and it serves: look at its model files and its device."
+        return close(case, Outcome.OBSERVED, situation, message)
     cure = _cure(case)
     times = "" if case.calm_since is None else f" It was seen {case.status.occurrences} times in all."
     if case.restarted:
@@ -66,6 +71,11 @@ def close_untouched(case: Case, situation: Situation) -> Case:
     if cure is not None:
         return recovered(case, cure, situation, times)
     return close(case, Outcome.SELF_HEALED, situation, f"Healthy again before a restart began.{times}")
+
+
+def is_its_own(case: Case, situation: Situation) -> bool:
+    """It answers unlike the other replicas, and a restart has shown that this is no state that it had got into."""
+    return case.status.reason is FindingReason.DISSENTS and situation.baseline.kept
 
 
 def recovered(case: Case, cure: Step, situation: Situation, more: str = "") -> Case:

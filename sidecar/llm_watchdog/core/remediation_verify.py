@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from llm_watchdog.api.reasons import Mode, Outcome, Rung, StepOutcome
 from llm_watchdog.core.remediation import Decision, begin_rung, crashed, healed_since
 from llm_watchdog.core.remediation_end import (
+    ITS_OWN,
     close,
+    close_untouched,
+    is_its_own,
     may_come_back,
     refuted,
     settle,
@@ -76,6 +79,8 @@ def _go_on(case: Case, situation: Situation) -> Case:
 
 def _recovered(case: Case, proved: datetime, situation: Situation) -> Case:
     last = case.status.steps[-1]
+    if is_its_own(case, situation):
+        return close_untouched(case.judge_step(StepOutcome.FAILED, ITS_OWN, situation.now), situation)
     proof = f"canary that began {(proved - (last.finished_at or proved)).total_seconds():.1f} s after the step passed"
     if last.outcome is None:
         vain = without_effect(case, situation)

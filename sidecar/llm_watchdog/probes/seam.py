@@ -71,6 +71,9 @@ class Looking(Protocol):
     def note_exit(self, reason: str) -> None:
         """Why the engine's container before this one ended."""
 
+    def note_reference(self, text: str) -> None:
+        """What most other replicas answer."""
+
     def use(self, policy: Policy) -> None:
         """Another policy is in force."""
 

@@ -39,6 +39,7 @@ from llm_watchdog.core.canaries import CanaryObservation
 from llm_watchdog.core.check_rounds import CheckObservation
 from llm_watchdog.core.deadlines import endless_after, learn, patience
 from llm_watchdog.core.intake import observe
+from llm_watchdog.core.lending import lend, read_reference
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation, StateObservation
 from llm_watchdog.core.residence import may_not_be_asked
 from llm_watchdog.core.verdict import judge
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.api.reasons import FaultClass
     from llm_watchdog.core.findings import Verdict
+    from llm_watchdog.core.lending import Reference
     from llm_watchdog.probes.free_looks import Look
 
     Step = Callable[[], Awaitable[None]]
@@ -98,6 +100,8 @@ class Watcher:
         self.changed = asyncio.Event()
         self.policy = policy
         self.epoch = 0
+        self._reference_text = ""
+        self._reference: Reference | None = None
         self._clock = clock
         self._look_at_sockets = look_at_sockets
         self._today = today
@@ -202,6 +206,13 @@ class Watcher:
         """Why the engine's container before this one ended, in the kubelet's word."""
         if reason != self.window.last_exit:
             self.window = replace(self.window, last_exit=reason)
+
+    def note_reference(self, text: str) -> None:
+        """What most other replicas answer, who answered unlike this one; empty: nobody says so."""
+        if text != self._reference_text:
+            self._reference_text, self._reference = text, read_reference(text)
+        if self._reference is not None:
+            self.window = lend(self.window, self._reference)
 
     @property
     def says_asleep(self) -> bool | None:

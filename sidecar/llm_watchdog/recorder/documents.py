@@ -188,6 +188,8 @@ class PodView:
     reason: str
     container_id: str | None
     container: EngineContainer
+    reference: str = ""
+    """What most other replicas answer, in the operator's words."""
 
     @property
     def last_exit(self) -> str:
@@ -203,11 +205,17 @@ def pod_view(document: dict[str, Any], now: datetime) -> PodView:
     container_id = engines[0].get("containerID") if engines else None
     container = _container(engines[0] if engines else {})
     written = conditions.get(names.ROTATION_GATE)
-    if written is None:
-        return PodView(gate=None, reason="", container_id=container_id, container=container)
-    since = _time(written.get("lastTransitionTime")) or now
-    gate = Gate(in_rotation=written["status"] == "True", since=since)
-    return PodView(gate=gate, reason=written.get("reason", ""), container_id=container_id, container=container)
+    gate = None
+    if written is not None:
+        since = _time(written.get("lastTransitionTime")) or now
+        gate = Gate(in_rotation=written["status"] == "True", since=since)
+    return PodView(
+        gate=gate,
+        reason=(written or {}).get("reason", ""),
+        container_id=container_id,
+        container=container,
+        reference=((document.get("metadata") or {}).get("annotations") or {}).get(names.ANNOTATION_REFERENCE, ""),
+    )
 
 
 def _container(status: dict[str, Any]) -> EngineContainer:

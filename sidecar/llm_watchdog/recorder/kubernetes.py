@@ -55,6 +55,7 @@ class KubernetesRecorder:
             container_id=self._pod.container_id,
             container=self._pod.container,
             last_exit=self._pod.last_exit,
+            reference=self._pod.reference,
             modes=self._worker.modes,
             power=self._worker.power,
             unreachable_since=self._kube.unreachable_since,

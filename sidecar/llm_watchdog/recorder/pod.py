@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class PodSync:
-    """`gate`, `container_id` and `container` are for the loop to read."""
+    """`gate`, `container_id`, `container` and `reference` are for the loop to read."""
 
     def __init__(self, kube: Kube, who: Identity, now: Callable[[], datetime], changed: asyncio.Event) -> None:
         self._kube = kube
@@ -85,6 +85,11 @@ class PodSync:
     def last_exit(self) -> str:
         """Why the engine's last container ended, as far as it was read."""
         return self._seen.last_exit if self._seen else ""
+
+    @property
+    def reference(self) -> str:
+        """What most other replicas answer, as far as it was read."""
+        return self._seen.reference if self._seen else ""
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -39,6 +39,8 @@ class ClusterView:
     """The same."""
     last_exit: str = ""
     """Why the engine's container before this one ended, in the kubelet's word."""
+    reference: str = ""
+    """What most other replicas answer, who answered unlike this one."""
     modes: Modes | None = None
     power: PowerWish | None = None
     unreachable_since: datetime | None = None

@@ -28,6 +28,7 @@ REASONS: Final = (
     FindingReason.BROKEN_NUMBERS,
     FindingReason.REPETITION,
     FindingReason.DRIFTED,
+    FindingReason.DISSENTS,
     FindingReason.WRONG_ANSWER,
     FindingReason.CACHE_CORRUPT,
 )
@@ -35,6 +36,11 @@ REASONS: Final = (
 RISES: Final = 2
 """Pages on which the engine's count has risen: one request may be a user's own doing."""
 RECENT_SECONDS: Final = 300.0
+CHANGED: Final = "the same other answers before and after a restart: the model was changed; they are the baseline now"
+KEPT: Final = (
+    "the same answers before and after a restart, unlike those of most other replicas: look at its model files and its "
+    "device; they are its baseline now"
+)
 
 
 def degraded_output(window: Window, _target: EngineTarget, _thresholds: DetectorsPolicy, now: float) -> Finding | None:
@@ -79,7 +85,7 @@ def _changed(window: Window) -> Finding | None:
         fault=FaultClass.DEGRADED_OUTPUT,
         reason=FindingReason.BASELINE_CHANGED,
         state=VerdictState.SUSPECT,
-        message="the same other answers before and after a restart: the model was changed; they are the baseline now",
+        message=KEPT if window.baseline.kept else CHANGED,
         since=rounds[0].started_at,
         silent=False,
         signs=signs(rounds[-1]),
