@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from llm_watchdog.api.reasons import FaultClass, UnknownReason, VerdictState
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.baseline import Baseline
+from llm_watchdog.core.cache_memory import CacheMemory
 from llm_watchdog.core.findings import Verdict
 from llm_watchdog.core.metering import Meter
 from tests.sidecar.situations import finding
@@ -38,6 +39,7 @@ class Watcher:
         self.window = self
         self.refused_at: float | None = None
         self.baseline = Baseline()
+        self.cache = CacheMemory()
         self.meter = Meter()
         self._began = Clock.monotonic()
 

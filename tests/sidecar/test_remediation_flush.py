@@ -70,7 +70,7 @@ def test_what_was_still_in_the_cache_is_told() -> None:
     world = answered(left(), OrderState.HONOURED)
     corrupt(world.settle(kept_tokens=192.0))
     assert world.case.status.steps[0].outcome is StepOutcome.FAILED
-    assert "192 tokens of a prompt from before it" in world.case.status.steps[0].proof
+    assert "192 tokens of a prompt from before it" in (world.case.status.steps[0].proof or "")
 
 
 def test_who_is_well_after_a_flush_that_emptied_nothing_was_not_cured_by_it() -> None:

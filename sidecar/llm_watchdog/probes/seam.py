@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llm_watchdog.api.policy import Policy
     from llm_watchdog.api.reasons import FaultClass
     from llm_watchdog.core.baseline import Baseline
+    from llm_watchdog.core.cache_memory import CacheMemory
     from llm_watchdog.core.findings import Verdict
     from llm_watchdog.core.metering import Meter
 
@@ -31,6 +32,10 @@ class Window(Protocol):
     @property
     def baseline(self) -> Baseline:
         """Of this replica's output."""
+
+    @property
+    def cache(self) -> CacheMemory:
+        """Whether the newest flush has emptied the prefix cache."""
 
 
 class Looking(Protocol):
