@@ -84,6 +84,13 @@ FAULTY: Final = (
         seconds=900,
     ),
     Behaviour(
+        name="one that runs on",
+        says="one request never ends, also when its client has left; the others are well",
+        faults=("runs-on",),
+        loads=(LoadName.IDLE,),
+        seconds=600,
+    ),
+    Behaviour(
         name="repetition",
         says="one token or word without end",
         faults=("repeat", "one-token", "endless-whitespace", "broken-numbers"),

@@ -114,6 +114,7 @@ _SCENES: Final[Mapping[str, Scene]] = {
     "running-stuck": Scene(end=End.LATE),
     "cache-held": Scene(end=End.LATE),
     "tokens-for-nobody": Scene(steps=_leaving(TrafficLoad(streams=2, max_tokens=4000)), end=End.LATE),
+    "runs-on": Scene(end=End.LATE),  # aborted by its id in vllm and sglang; the others restart after ten minutes
     "starvation": Scene(steps=(Put(), Users(_A_FEW)), end=End.LATE),
     "runaway-then-dies": Scene(argument="20", policy=_SOON_GIVEN_UP),
     "upstream-failed": Scene(end=End.HEALED),

@@ -1,4 +1,4 @@
-"""The rungs below a restart and above: a flush; another pod, quarantine, and what a person does then."""
+"""The rungs below a restart and above: an abort, a flush; another pod, quarantine, and what a person does then."""
 
 from __future__ import annotations
 
@@ -41,6 +41,24 @@ def detached(worker: Worker) -> list[str]:
 
 def release(worker: Worker, pod: str) -> None:
     worker.kubectl("annotate", "pod", pod, f"{names.ANNOTATION_RELEASE}=repaired")
+
+
+def test_a_canary_that_runs_on_is_aborted_and_nothing_else_is_done(
+    installed: Access, make_worker: WorkerFactory, scene: Scene
+) -> None:
+    soon = {"detectors": {"runawayGeneration": {"deadline": "10s"}}}
+    worker = make_worker("runaway", replicas=2, watchdog=soon)
+    sick = worker.pods()[0]["metadata"]["name"]
+    before = engine_id(worker.pod(sick))
+    scene.mark()
+    order_fault(installed, NAMESPACE, sick, "runs-on")
+    incident = worker.wait_incident(RUNG_SECONDS, phase="Closed")
+    assert incident["spec"]["fault"] == "RunawayGeneration"
+    assert incident["status"]["outcome"] == "Recovered", incident["status"]
+    assert steps(incident) == ["AbortRequest"]
+    assert scene.times(sick).out_of_rotation is None, "to abort what is its own takes nothing from anybody"
+    assert engine_id(worker.pod(sick)) == before
+    assert len(worker.incidents()) == 1
 
 
 def test_a_poisoned_cache_is_flushed_and_nothing_is_restarted(

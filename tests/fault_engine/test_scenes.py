@@ -188,6 +188,20 @@ def _series(engine: EngineProcess, name: str) -> float:
     return next(float(line.split()[-1]) for line in lines if line.startswith(name) and label.rstrip("}") in line)
 
 
+@pytest.mark.parametrize("dialect", ["vllm", "llamacpp", "sglang"])
+def test_one_that_runs_on_beside_others_that_are_well(stage: Callable[..., Scene], dialect: str) -> None:
+    scene = stage(dialect, "runs-on")
+    connection = scene.open("tell of the sea", 5)
+    connection.read(enough=100)
+    connection.close()
+    series = {"vllm": "vllm:generation_tokens_total", "sglang": "sglang:realtime_tokens_total{mode=decode}"}
+    name = series.get(dialect, "llamacpp:n_decode_total")
+    before = _series(scene.engine, name)
+    assert scene.is_well()
+    eventually(lambda: _series(scene.engine, name) > before + 600)
+    assert scene.is_well()
+
+
 def test_starvation(stage: Callable[..., Scene]) -> None:
     scene = stage("vllm", "starvation", slots=8)
     first = scene.open("tell of the sea", 5)
@@ -308,7 +322,15 @@ def test_cross_talk_of_many(stage: Callable[..., Scene]) -> None:
 
 def test_slow_start_is_shown_by_its_own_test_and_nothing_is_left_out() -> None:
     apart = {"slow-start", "leak-on-abort", "leak-on-finish", "leak-on-error", "blocked-thread", "tokens-for-nobody"}
-    apart |= {"starvation", "hang-after-requests", "hang-after-idle", "drift-after-requests", "sleep-race", "die"}
+    apart |= {
+        "runs-on",
+        "starvation",
+        "hang-after-requests",
+        "hang-after-idle",
+        "drift-after-requests",
+        "sleep-race",
+        "die",
+    }
     apart |= {"repeat-after-long-prompt", "die-after-idle", "die-keepalive", "runaway-then-dies", "wake-error"}
     apart |= {*AFTER_WAKE, "wake-silent"}
     assert PLAYS.keys() | apart | NO_EFFECT == FAULTS.keys()

@@ -125,15 +125,10 @@ class Host:
         self.journal = folder / "journal"
         self.restarts = folder / "restarts"
         self._pid = folder / "engine.pid"
+        self._log = folder / "engine.log"
         self._watchdogs: list[Watchdog] = []
         self._script = folder / "restart.sh"
-        engine = f"{sys.executable} -m e2e.fault_engine --host ${{1:-127.0.0.1}} --port {self.port}"
-        self._script.write_text(
-            f"echo run >> {self.restarts}\n"
-            f"[ -e {self._pid} ] && kill -9 -$(cat {self._pid})\n"
-            f"PYTHONPATH={ROOT} setsid {engine} > {folder}/engine.log 2>&1 < /dev/null &\n"
-            f"echo $! > {self._pid}\n"
-        )
+        self._control_port = free_port()
         (folder / "policy.yaml").write_text(IMPATIENT)
 
     @property
@@ -145,9 +140,30 @@ class Host:
         """How often the restart command has run."""
         return len(self.restarts.read_text().splitlines()) if self.restarts.exists() else 0
 
-    def start_engine(self, address: str = "127.0.0.1") -> None:
+    def start_engine(self, *options: str, address: str = "127.0.0.1", **environment: str) -> None:
+        """The restart command starts it in the same way again, on the loopback address."""
+        ports = f"--host ${{1:-127.0.0.1}} --port {self.port} --control-port {self._control_port}"
+        variables = {"PYTHONPATH": str(ROOT), **environment}
+        self._script.write_text(
+            f"echo run >> {self.restarts}\n"
+            f"[ -e {self._pid} ] && kill -9 -$(cat {self._pid})\n"
+            f"{' '.join(f'{name}={value}' for name, value in variables.items())} setsid "
+            f"{sys.executable} -m e2e.fault_engine {ports} {' '.join(options)} "
+            f"> {self._log} 2>&1 < /dev/null &\n"
+            f"echo $! > {self._pid}\n"
+        )
         subprocess.run(f"{self.restart_command} {address}", shell=True, check=True, timeout=DEADLINE_SECONDS)  # noqa: S602
         self.restarts.unlink()
+
+    def order(self, fault: str) -> None:
+        """Of the fault engine's catalogue, from now on."""
+        faults = f"http://127.0.0.1:{self._control_port}/faults"
+        httpx.put(faults, json={"name": fault}, trust_env=False, timeout=DEADLINE_SECONDS).raise_for_status()
+
+    def engine_events(self, kind: str) -> list[dict[str, Any]]:
+        """Of the engine's log, where a line that it has not finished is none yet."""
+        told = [json.loads(line) for line in self._log.read_text().split("\n")[:-1] if line.startswith("{")]
+        return [event for event in told if event["event"] == kind]
 
     def engine_answers(self) -> bool:
         with suppress(httpx.TransportError):

@@ -204,7 +204,7 @@ def test_a_bad_policy_ends_it_with_the_path_of_each_error(host: Host, policy: st
 
 
 def test_an_address_whose_connections_cannot_be_told_apart_counts_as_busy(host: Host) -> None:
-    host.start_engine("::1")
+    host.start_engine(address="::1")
     watchdog = host.run("--host", "::1")
     until("in rotation", watchdog.serves)
     status = watchdog.status()

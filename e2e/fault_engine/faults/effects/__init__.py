@@ -5,7 +5,7 @@ from typing import Final
 
 from .death import Die, HealthStatus, Refuse
 from .effect import Effect
-from .length import BeyondLimit, CutShort, NoStop
+from .length import BeyondLimit, CutShort, Endless, NoStop
 from .mixing import Bleed, Rob, Swap
 from .output import BrokenNumbers, Drift, Gibberish, Repeat
 from .pace import CompileStall, LongAdmission, SlowHealth, SlowStart, SlowSteps
@@ -36,6 +36,7 @@ EFFECTS: Final[dict[str, Callable[..., Effect]]] = {
     "die": Die,
     "drift": Drift,
     "empty-events": EmptyEvents,
+    "endless": Endless,
     "enter": Enter,
     "error-inside": ErrorInside,
     "finish-as": FinishAs,

@@ -1,12 +1,14 @@
 """Answers that do not end where they should."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from .effect import Effect
 
 if TYPE_CHECKING:
     from ...request import Request
+
+ENDLESS: Final = 10**9  # tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,27 @@ class NoStop(Effect):
     def ends(self, request: "Request", *, ended: bool) -> bool:
         del request, ended
         return False
+
+
+@dataclass(slots=True)
+class Endless(Effect):
+    """The next so many requests that get a slot never end."""
+
+    requests: float = 1
+    chosen: set[str] = field(default_factory=set)
+    """Their ids. The core alone chooses, so both processes need not agree on who came first."""
+
+    def admits(self, request: "Request", running: int) -> bool:
+        del running
+        if len(self.chosen) < self.requests:
+            self.chosen.add(request.id)
+        return True
+
+    def limit(self, request: "Request", limit: int) -> int:
+        return ENDLESS if request.id in self.chosen else limit
+
+    def ends(self, request: "Request", *, ended: bool) -> bool:
+        return ended and request.id not in self.chosen
 
 
 @dataclass(frozen=True, slots=True)

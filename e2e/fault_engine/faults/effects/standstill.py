@@ -1,14 +1,13 @@
 """Something stands still while the rest looks well."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from .effect import Effect
+from .length import ENDLESS
 
 if TYPE_CHECKING:
     from ...request import Request
-
-_ENDLESS: Final = 10**9  # tokens
 
 
 class FreezeCore(Effect):
@@ -56,7 +55,7 @@ class Starve(Effect):
         return True
 
     def limit(self, request: "Request", limit: int) -> int:
-        return _ENDLESS if request.id == self.endless else limit
+        return ENDLESS if request.id == self.endless else limit
 
     def ends(self, request: "Request", *, ended: bool) -> bool:
         return ended and request.id != self.endless
