@@ -65,8 +65,8 @@ e2e: .venv/.synced ## on a real node, the short form
 	@$(RUN) python -m e2e.cluster run $(MAKE) --no-print-directory e2e-on-cluster
 
 .PHONY: e2e-on-cluster e2e-alone
-e2e-on-cluster: # most cases wait most of the time: five at once
-	$(RUN) pytest e2e -m "cluster and not long and not alone" -v -n 5 --durations=6
+e2e-on-cluster: # most cases wait most of the time: four at once, as with five the engines themselves get slow
+	$(RUN) pytest e2e -m "cluster and not long and not alone" -v -n 4 --durations=6
 	@$(MAKE) --no-print-directory -j2 --output-sync=target e2e-alone $(BESIDE)
 	$(RUN) pytest e2e -m "vllm and not long" -v --durations=6
 
