@@ -5,6 +5,7 @@ GET /faults, PUT /faults {"name": ..., "arg": ..., "incidence": ...}, DELETE /fa
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET, AF_INET6
 from threading import Thread
 from typing import Any
 
@@ -22,7 +23,10 @@ def serve_control(board: FaultBoard, users: Background, host: str, port: int) ->
         faults = board
         background = users
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    class Server(ThreadingHTTPServer):
+        address_family = AF_INET6 if ":" in host else AF_INET
+
+    server = Server((host, port), Handler)
     server.daemon_threads = True
     Thread(target=server.serve_forever, name="control", daemon=True).start()
     return server.server_port
