@@ -90,7 +90,9 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
 
 def asked(case: Case) -> Way:
-    way = ways(case.dialect, prompt="Repeat exactly: sun moon star", max_tokens=2 if case.dialect == "fastchat" else 32)
+    # Long enough that what is to be cut is not over before, however late the cut comes on a busy machine.
+    tokens = 2 if case.dialect == "fastchat" and case.end != "cut" else 32
+    way = ways(case.dialect, prompt="Repeat exactly: sun moon star", max_tokens=tokens)
     return Way(way[case.place].path, way[case.place].body | {"stream": case.stream}, way[case.place].framing)
 
 
