@@ -9,7 +9,7 @@ import os
 import signal
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from llm_watchdog.actions.restart import RestartAction
 from llm_watchdog.api.limits import limits
 from llm_watchdog.clock import Clock
 from llm_watchdog.core.observations import SocketsObservation
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.situation import Identity
 from llm_watchdog.crash_points import ENV_CRASH_AT, CrashPoints
@@ -103,7 +104,7 @@ async def watch(form: Form) -> None:
         host=form.host,
         look_at_sockets=form.look_at_sockets,
     )
-    watcher.window = replace(watcher.window, meter=replay.replica.meter, baseline=replay.replica.baseline)
+    watcher.window = changed(watcher.window, meter=replay.replica.meter, baseline=replay.replica.baseline)
     _greet(form.identity, replay, recognized=_recognize(watcher, replay))
     recorder = form.recorder(clock.now)
     engine = form.policy.policy.engine

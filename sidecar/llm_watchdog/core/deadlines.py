@@ -22,6 +22,7 @@ from llm_watchdog.core.company import company_of
 from llm_watchdog.core.habits import LENGTH_SAMPLES, Habit, Habits, Length
 from llm_watchdog.core.lulls import after_lull, times_longer
 from llm_watchdog.core.pace import FACTOR, PATIENCE_MAX, pace
+from llm_watchdog.core.records import changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,11 +130,11 @@ def learn(window: Window, verdict: Verdict) -> Window:
     habits = after_lull(window, window.habits, verdict.at)
     habits = replace(habits, sick_at=verdict.at) if sick else habits
     if verdict.is_well:
-        for canary in window.canaries:
-            if (canary.finished_at or canary.started_at) > habits.learned_until:
-                habits = _from_canary(window, habits, canary)
+        until = habits.learned_until
+        for canary in [one for one in window.canaries if (one.finished_at or one.started_at) > until]:
+            habits = _from_canary(window, habits, canary)
         habits = _from_histogram(window, habits)
-    return replace(window, habits=replace(habits, learned_until=max(habits.learned_until, verdict.at)))
+    return changed(window, habits=replace(habits, learned_until=max(habits.learned_until, verdict.at)))
 
 
 def measured(lengths: Mapping[str, Length], canary: CanaryObservation) -> Mapping[str, Length]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -27,6 +26,7 @@ from llm_watchdog.core.observations import (
 )
 from llm_watchdog.core.pace import paced
 from llm_watchdog.core.progress import foreign_progress, has_progressed
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.spells import after_page, after_traffic
 from llm_watchdog.core.window import BEAT_GAP_SECONDS, Span, Window
 
@@ -74,19 +74,25 @@ def _(canary: CanaryObservation, window: Window) -> Window:
         window = _refused(window, canary.finished_at or canary.started_at)
     elif _is_unavailable(window, canary):
         window = window.restarted("completions and the health endpoint answer 503: it loads, pauses or drains")
-    others = tuple(known for known in window.canaries if known.id != canary.id)
-    window = replace(window, canaries=(*others, canary)[-CANARIES_MAX:])
+    window = changed(window, canaries=(*_without(window.canaries, canary.id), canary)[-CANARIES_MAX:])
     if canary.tokens <= 0 or canary.last_token_at is None:
         return window
     if not window.answered:
-        window = replace(window, answered_at=canary.last_token_at)
+        window = changed(window, answered_at=canary.last_token_at)
     window = _awake(window.alive(canary.last_token_at))
     return _passed(window, canary) if canary.outcome is CanaryOutcome.SUCCEEDED else window
 
 
+def _without(canaries: tuple[CanaryObservation, ...], observed: str) -> tuple[CanaryObservation, ...]:
+    """All others. Of an id there is one at most, and the one that is observed again is mostly the newest."""
+    if canaries and canaries[-1].id == observed:
+        return canaries[:-1]
+    return tuple(known for known in canaries if known.id != observed)
+
+
 def _awake(window: Window) -> Window:
     """It generates, whatever else it says."""
-    return replace(
+    return changed(
         window,
         answered=True,
         asleep_by_state=False,
@@ -102,7 +108,7 @@ def _passed(window: Window, canary: CanaryObservation) -> Window:
     shapes = window.warm_shapes if len(window.warm_shapes) >= SHAPES_MAX else window.warm_shapes | {canary.shape}
     before = window.last_passed_at
     at = canary.started_at if before is None else max(before, canary.started_at)
-    return replace(
+    return changed(
         window,
         warm_shapes=shapes,
         last_passed_at=at,
@@ -133,8 +139,8 @@ def _(page: MetricsObservation, window: Window) -> Window:
         elif has_progressed(before.reading, page.reading) and not _is_for_us_alone(window, before, page):
             window = window.alive(before.at)
     spells = after_page(window.spells, before if window.metrics else None, page, window.canaries, window.checks)
-    window = _wake_noted(replace(window, spells=spells), before, page)
-    window = replace(window, metrics=_append(window.metrics, page, OTHERS_MAX))
+    window = _wake_noted(changed(window, spells=spells), before, page)
+    window = changed(window, metrics=_append(window.metrics, page, OTHERS_MAX))
     if page.reading is None or page.reading.asleep is None:
         return window
     return window.with_sleep(by_state=window.asleep_by_state, by_metrics=page.reading.asleep, at=page.at)
@@ -157,24 +163,24 @@ def _wake_noted(window: Window, before: MetricsObservation | None, page: Metrics
         return window
     # The counter's line appears with the first error.
     failed = page.reading.wake_errors > (before.reading.wake_errors or 0.0)
-    return replace(window, wake_failed_at=page.at) if failed else window
+    return changed(window, wake_failed_at=page.at) if failed else window
 
 
 @_add.register
 def _(health: HealthObservation, window: Window) -> Window:
     if health.kind is AnswerKind.REFUSED:
         window = _refused(window, health.at)
-    return replace(window, health=_append(window.health, health, OTHERS_MAX))
+    return changed(window, health=_append(window.health, health, OTHERS_MAX))
 
 
 @_add.register
 def _(load: LoadObservation, window: Window) -> Window:
-    return replace(window, loads=_append(window.loads, load, OTHERS_MAX))
+    return changed(window, loads=_append(window.loads, load, OTHERS_MAX))
 
 
 @_add.register
 def _(state: StateObservation, window: Window) -> Window:
-    window = replace(window, states=_append(window.states, state, OTHERS_MAX))
+    window = changed(window, states=_append(window.states, state, OTHERS_MAX))
     if state.asleep is None and state.paused is None:
         return window
     # An engine that says that it is awake knows it better than its metrics page of some seconds ago.
@@ -187,12 +193,12 @@ def _(status: StatusObservation, window: Window) -> Window:
     if status.kind is AnswerKind.REFUSED:
         window = _refused(window, status.at)
     hold = hold_after(window.hold, status, window)
-    window = replace(window, hold=hold, status=_append(window.status, status, STATUS_MAX))
+    window = changed(window, hold=hold, status=_append(window.status, status, STATUS_MAX))
     unloaded = None if status.reading is None else status.reading.unloaded
     if unloaded is None or unloaded == window.unloaded:
         return window
     # Its next answer waits for a load, which may take minutes: it starts anew.
-    return replace(window.cold(), unloaded=unloaded, starting_since=status.at)
+    return changed(window.cold(), unloaded=unloaded, starting_since=status.at)
 
 
 @_add.register
@@ -202,7 +208,7 @@ def _(check: CheckObservation, window: Window) -> Window:
     checks = _append(kept, check, CHECKS_MAX)
     baseline = learn(window.baseline, checks)
     cache = window.cache.after_round(check)
-    return replace(window, checks=checks, baseline=baseline, judged=judged(checks, baseline), cache=cache)
+    return changed(window, checks=checks, baseline=baseline, judged=judged(checks, baseline), cache=cache)
 
 
 @_add.register
@@ -210,20 +216,20 @@ def _(seen: SocketsObservation, window: Window) -> Window:
     if seen.readable and seen.listeners:
         if window.listeners and not window.listeners & seen.listeners:
             window = window.restarted("another process listens on the engine's port")
-        window = replace(window, listeners=seen.listeners)
+        window = changed(window, listeners=seen.listeners)
     ledger, traffic = fold(window.ledger, seen)
     spells = after_traffic(window.spells, ledger, traffic.since, traffic.at)
-    window = replace(window, ledger=ledger, spells=spells, traffic=_append(window.traffic, traffic, TRAFFIC_MAX))
+    window = changed(window, ledger=ledger, spells=spells, traffic=_append(window.traffic, traffic, TRAFFIC_MAX))
     return window.alive(traffic.since) if traffic.streaming else window
 
 
 @_add.register
 def _(beat: Beat, window: Window) -> Window:
     before = window.beat_at
-    window = replace(window, beat_at=beat.at)
+    window = changed(window, beat_at=beat.at)
     if before is None or beat.at - before <= BEAT_GAP_SECONDS:
         return window
-    return replace(window, blind=_append(window.blind, Span(before, beat.at), OTHERS_MAX))
+    return changed(window, blind=_append(window.blind, Span(before, beat.at), OTHERS_MAX))
 
 
 def _refused(window: Window, at: float) -> Window:
@@ -233,7 +239,7 @@ def _refused(window: Window, at: float) -> Window:
     known = window.answered or any(canary.outcome is not CanaryOutcome.REFUSED for canary in window.canaries)
     window = window.restarted("nobody listened on the engine's port") if known else window
     # The next listener is no other process than the one that is being asked from here on.
-    return replace(window, refused_at=at, listeners=frozenset())
+    return changed(window, refused_at=at, listeners=frozenset())
 
 
 def _append(history: tuple[T, ...], item: T, limit: int) -> tuple[T, ...]:

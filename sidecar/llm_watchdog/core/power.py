@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.reasons import StepOutcome
 from llm_watchdog.core.case import EngineMark, Stage, same_engine
 from llm_watchdog.core.precaution import Precaution
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.remediation_flush import unserved
 from llm_watchdog.core.situation import OrderState, PowerWish
 
@@ -95,7 +96,7 @@ def take_power(replica: Replica, situation: Situation) -> tuple[Replica, PowerOr
     if power.ordered_asleep and _is_another(power, situation):
         power = _at(power, PowerStage.AWAKE, situation, "another engine process runs, and is awake")
     if power.order is not None:
-        return _answered(replace(replica, power=power), situation), None
+        return _answered(changed(replica, power=power), situation), None
     match power.stage:
         case PowerStage.AWAKE | PowerStage.LEAVING:
             power, order = _towards_sleep(replica, power, situation)
@@ -103,7 +104,7 @@ def take_power(replica: Replica, situation: Situation) -> tuple[Replica, PowerOr
             power, order = _proving(replica, power, situation), None
         case _:
             power, order = _asleep(power, situation)
-    return replace(replica, power=power), order
+    return changed(replica, power=power), order
 
 
 def _is_another(power: Power, situation: Situation) -> bool:
@@ -195,12 +196,12 @@ def _answered(replica: Replica, situation: Situation) -> Replica:
     failed = stage in (PowerStage.LEAVING, PowerStage.WAKING)
     not_before = situation.now + RETRY_AFTER if failed else None
     after = replace(after, not_before=not_before, sure=order.asleep and done)
-    replica = replace(replica, power=after)
+    replica = changed(replica, power=after)
     if stage is not PowerStage.PROVING:
         return replica
     # What passed before the sleep says nothing about what it answers from here on. The wake has emptied the cache.
     flushed = Precaution(since=situation.now, outcome=StepOutcome.SUCCEEDED, message="emptied as a part of the wake")
-    return replace(replica, cleared=False, waking=True, engine_since=situation.now, precaution=flushed)
+    return changed(replica, cleared=False, waking=True, engine_since=situation.now, precaution=flushed)
 
 
 def _at(power: Power, stage: PowerStage, situation: Situation, message: str) -> Power:

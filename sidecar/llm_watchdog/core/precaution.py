@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from llm_watchdog.api.reasons import FaultClass, Mode, StepOutcome, UnknownReason
 from llm_watchdog.core.cache_memory import nothing_emptied
 from llm_watchdog.core.case import FlushOrder
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.remediation_flush import ENDED, unserved
 from llm_watchdog.core.situation import OrderState
 
@@ -42,7 +43,7 @@ def take_precaution(replica: Replica, situation: Situation) -> tuple[Replica, Fl
     """One look. The order, if there is one, is carried out once the replica is in the journal."""
     precaution = replica.precaution
     if situation.verdict.unknown is UnknownReason.ASLEEP:
-        return replace(replica, precaution=None), None
+        return changed(replica, precaution=None), None
     ignored = situation.modes.of(FaultClass.DEGRADED_OUTPUT) is Mode.OFF
     if precaution is None and replica.waking and situation.can_flush and not ignored:
         return _begin(replica, situation), None
@@ -69,7 +70,7 @@ def _go_on(replica: Replica, precaution: Precaution, situation: Situation) -> tu
     if outcome is not StepOutcome.SUCCEEDED:
         return _over(replica, precaution, outcome, why), None
     order = FlushOrder(id=f"wake-flush-{int(precaution.since.timestamp() * 1000)}", at=situation.now)
-    return replace(replica, precaution=replace(precaution, flush=order)), order
+    return changed(replica, precaution=replace(precaution, flush=order)), order
 
 
 def _judged(replica: Replica, precaution: Precaution, situation: Situation) -> Replica:
@@ -87,7 +88,7 @@ def _begin(replica: Replica, situation: Situation) -> Replica:
             outcome=StepOutcome.DRY_RUN,
             message="mode is Observe: after this sleep and wake the prefix cache would be flushed now",
         )
-    return replace(replica, precaution=begun)
+    return changed(replica, precaution=begun)
 
 
 def _answered(replica: Replica, precaution: Precaution, situation: Situation) -> Replica:
@@ -95,13 +96,13 @@ def _answered(replica: Replica, precaution: Precaution, situation: Situation) ->
     if answer is None or answer.state is OrderState.PENDING:
         return replica
     if answer.state is OrderState.ABSENT:
-        return replace(replica, precaution=replace(precaution, flush=None))
+        return changed(replica, precaution=replace(precaution, flush=None))
     if answer.state is OrderState.HONOURED:
         # What passed before the flush says nothing about the cache that fills from here on.
-        anew = replace(replica, cleared=False, engine_since=situation.now)
+        anew = changed(replica, cleared=False, engine_since=situation.now)
         return _over(anew, precaution, StepOutcome.SUCCEEDED, answer.message)
     return _over(replica, precaution, ENDED[answer.state], answer.message)
 
 
 def _over(replica: Replica, precaution: Precaution, outcome: StepOutcome, message: str) -> Replica:
-    return replace(replica, precaution=replace(precaution, flush=None, outcome=outcome, message=message))
+    return changed(replica, precaution=replace(precaution, flush=None, outcome=outcome, message=message))

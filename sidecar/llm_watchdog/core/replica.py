@@ -17,6 +17,7 @@ from llm_watchdog.core.ladder import PRECEDENCE
 from llm_watchdog.core.metering import Meter
 from llm_watchdog.core.power import Power, PowerOrder, take_power
 from llm_watchdog.core.precaution import Precaution, take_precaution
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.remediation import (
     Decision,
     drain,
@@ -61,9 +62,9 @@ class Quarantine:
     release: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Replica:
-    """The journalled memory."""
+    """The journalled memory. Without slots, for `changed`."""
 
     cases: list[Case] = field(default_factory=list)
     """Open ones, and closed ones that the API server has not acknowledged."""
@@ -127,7 +128,7 @@ class Pass:
 def decide(replica: Replica, situation: Situation) -> Pass:
     """One pass over everything."""
     if replica.baseline != situation.baseline:
-        replica = replace(replica, baseline=situation.baseline)
+        replica = changed(replica, baseline=situation.baseline)
     replica, situation = _count_restarts(replica, situation)
     replica = doubt(clear_engine(_release(replica, situation), situation), situation)
     if replica.quarantine is None:
@@ -135,10 +136,10 @@ def decide(replica: Replica, situation: Situation) -> Pass:
     replica, precautionary = take_precaution(replica, situation)
     replica, power = take_power(replica, situation)
     decided, todo = _advance_all(replica, situation)
-    replica = _quarantine(replace(replica, cases=decided), situation)
+    replica = _quarantine(changed(replica, cases=decided), situation)
     restart = todo.restart if todo else None
     if restart is not None:
-        replica = replace(replica, last_restart_at=situation.now)
+        replica = changed(replica, last_restart_at=situation.now)
     return Pass(
         replica=replica,
         rotation=rotation(replica, situation),
@@ -154,8 +155,8 @@ def _count_restarts(replica: Replica, situation: Situation) -> tuple[Replica, Si
     counted = recent([*replica.restarts, *restarts_of(replica.cases)], situation.now)
     allowed = situation.policy.remediation.budget.max_per_replica
     kept = recent(replica.restarts, situation.now)
-    forgetting = replica if kept == replica.restarts else replace(replica, restarts=kept)
-    return forgetting, replace(situation, restarts_spent=spent(counted, allowed))
+    forgetting = replica if kept == replica.restarts else changed(replica, restarts=kept)
+    return forgetting, changed(situation, restarts_spent=spent(counted, allowed))
 
 
 _STAGES: Final[dict[Stage, Callable[[Case, Situation], Decision]]] = {
@@ -225,7 +226,7 @@ def _quarantine(replica: Replica, situation: Situation) -> Replica:
         for case in replica.cases
     ]
     held = Quarantine(since=situation.now, incident=lead.name, release=situation.release)
-    return replace(replica, cases=cases, quarantine=held)
+    return changed(replica, cases=cases, quarantine=held)
 
 
 def _release(replica: Replica, situation: Situation) -> Replica:
@@ -238,7 +239,7 @@ def _release(replica: Replica, situation: Situation) -> Replica:
         _revised(case, case.with_status(message=and_then(case, note))) if case.name == held.incident else case
         for case in replica.cases
     ]
-    return replace(replica, cases=cases, quarantine=None, cleared=False, engine_since=situation.now)
+    return changed(replica, cases=cases, quarantine=None, cleared=False, engine_since=situation.now)
 
 
 def resolve_taken(replica: Replica, taken: Mapping[str, Incident], situation: Situation) -> Replica:
@@ -256,7 +257,7 @@ def resolve_taken(replica: Replica, taken: Mapping[str, Incident], situation: Si
             who = situation.identity
             name = incident_name(who.worker, case.fault, who.pod.uid, number)
             cases.append(replace(case, incident=replace(case.incident, name=name), revision=case.revision + 1))
-    return replica if cases == replica.cases else replace(replica, cases=cases, sequences=sequences)
+    return replica if cases == replica.cases else changed(replica, cases=cases, sequences=sequences)
 
 
 def forget(replica: Replica, acknowledged: Mapping[str, int]) -> Replica:
@@ -271,4 +272,4 @@ def forget(replica: Replica, acknowledged: Mapping[str, int]) -> Replica:
         return replica
     forgotten = [case for case in replica.cases if case not in kept]
     ended = replica.ended | {case.fault.value: at for case in forgotten if (at := case.status.closed_at) is not None}
-    return replace(replica, cases=kept, ended=ended, restarts=[*replica.restarts, *restarts_of(forgotten)])
+    return changed(replica, cases=kept, ended=ended, restarts=[*replica.restarts, *restarts_of(forgotten)])

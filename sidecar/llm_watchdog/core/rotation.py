@@ -6,13 +6,14 @@ it may serve. A watchdog that merely restarted finds its engine cleared already 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import Mode, RotationReason, UnknownReason
 from llm_watchdog.core.case import EngineMark, same_engine
 from llm_watchdog.core.power import PowerStage
+from llm_watchdog.core.records import changed
 
 if TYPE_CHECKING:
     from llm_watchdog.core.replica import Replica
@@ -47,19 +48,19 @@ def clear_engine(replica: Replica, situation: Situation) -> Replica:
                 container_id=seen.container_id or known.container_id,
                 listener=known.listener if seen.listener is None else seen.listener,
             )
-            replica = replace(replica, engine=merged)
+            replica = changed(replica, engine=merged)
         else:
-            replica = replace(replica, engine=seen, engine_since=situation.now, cleared=False)
+            replica = changed(replica, engine=seen, engine_since=situation.now, cleared=False)
     replica = _started_over(replica, situation)
     if situation.verdict.unknown is UnknownReason.ASLEEP:
         # Right answers before a sleep say nothing about those after it (vllm#29341, vllm#17103).
-        asleep = replace(replica, cleared=False, waking=True, engine_since=situation.now)
+        asleep = changed(replica, cleared=False, waking=True, engine_since=situation.now)
         return replica if replica.waking else asleep
     since = replica.engine_since or situation.process_started_at
     if replica.precaution is not None and replica.precaution.pending:
         return replica
     proved = situation.verdict.unknown in _NO_PROOF_TO_COME or situation.proved_after(since) is not None
-    return replace(replica, cleared=True, waking=False) if proved else replica
+    return changed(replica, cleared=True, waking=False) if proved else replica
 
 
 def _started_over(replica: Replica, situation: Situation) -> Replica:
@@ -69,16 +70,16 @@ def _started_over(replica: Replica, situation: Situation) -> Replica:
     since = replica.engine_since or situation.process_started_at
     if at is None or at <= since + SLACK:
         return replica
-    return replace(replica, engine_since=at, cleared=False)
+    return changed(replica, engine_since=at, cleared=False)
 
 
 def doubt(replica: Replica, situation: Situation) -> Replica:
     """On suspicion a silent replica leaves at once, with no incident yet; the first sign of health brings it back."""
     suspected = situation.suspected()
     if suspected is not None:
-        return replica if replica.doubted is suspected else replace(replica, doubted=suspected)
+        return replica if replica.doubted is suspected else changed(replica, doubted=suspected)
     over = situation.verdict.is_well or situation.verdict.unknown in _NO_PROOF_TO_COME
-    return replace(replica, doubted=None) if over and replica.doubted is not None else replica
+    return changed(replica, doubted=None) if over and replica.doubted is not None else replica
 
 
 def rotation(replica: Replica, situation: Situation) -> Rotation:

@@ -114,7 +114,9 @@ class Modes:
 
     def paused_also_by(self, document: Modes) -> Modes:
         """Each of the two ways on which the cluster's switch comes may be cut, so one that says it is enough."""
-        return replace(self, cluster_paused=self.cluster_paused or document.cluster_paused)
+        if self.cluster_paused or not document.cluster_paused:
+            return self
+        return replace(self, cluster_paused=document.cluster_paused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +136,9 @@ class Traffic:
     """Bytes moved on any of these connections lately."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Situation:
-    """One look at the world. `monotonic` and `now` are the same instant on two clocks."""
+    """One look at the world. `monotonic` and `now` are the same instant on two clocks. Without slots, for `changed`."""
 
     now: datetime
     monotonic: float

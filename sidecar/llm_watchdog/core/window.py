@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from llm_watchdog.core.baseline import Baseline
@@ -22,6 +22,7 @@ from llm_watchdog.core.observations import (
     StatusObservation,
 )
 from llm_watchdog.core.pace import Pace
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.spells import NONE_YET, Spells
 
 BEAT_GAP_SECONDS: Final = 1.5
@@ -40,9 +41,9 @@ class Span:
         return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Window:
-    """Oldest first."""
+    """Oldest first. Without slots, for `changed`."""
 
     canaries: tuple[CanaryObservation, ...] = ()
     metrics: tuple[MetricsObservation, ...] = ()
@@ -143,11 +144,11 @@ class Window:
 
     def alive(self, at: float) -> Window:
         """The window with a sign of life."""
-        return replace(self, last_life_at=at if self.last_life_at is None else max(self.last_life_at, at))
+        return changed(self, last_life_at=at if self.last_life_at is None else max(self.last_life_at, at))
 
     def with_sleep(self, *, by_state: bool, by_metrics: bool, at: float) -> Window:
         """The window with what the engine says at a time about its sleep."""
-        return self._after_sleep(replace(self, asleep_by_state=by_state, asleep_by_metrics=by_metrics), at)
+        return self._after_sleep(changed(self, asleep_by_state=by_state, asleep_by_metrics=by_metrics), at)
 
     def ordered(self, *, asleep: bool, at: float) -> Window:
         """The window of an engine that we told to sleep, or that answered our wake: newer than what it said before.
@@ -155,24 +156,24 @@ class Window:
         A wake of ours has emptied the cache.
         """
         if asleep:
-            return self._after_sleep(replace(self, asleep_by_order=True), at)
-        awake = replace(self, asleep_by_order=False, asleep_by_state=False, asleep_by_metrics=False)
+            return self._after_sleep(changed(self, asleep_by_order=True), at)
+        awake = changed(self, asleep_by_order=False, asleep_by_state=False, asleep_by_metrics=False)
         woken = self._after_sleep(awake, at)
-        return replace(woken, cache=woken.cache.after_flush())
+        return changed(woken, cache=woken.cache.after_flush())
 
     def _after_sleep(self, window: Window, at: float) -> Window:
         if window.asleep == self.asleep:
             return window
         # After a sleep the first canary is a cold one again, and the gate stays shut until it has passed.
         anew = window.cold()
-        return replace(anew, asleep_since=at, woke_at=None) if window.asleep else replace(anew, woke_at=at)
+        return changed(anew, asleep_since=at, woke_at=None) if window.asleep else changed(anew, woke_at=at)
 
     def cold(self) -> Window:
         """The window of an engine whose model was not in memory: its next answer is a first one.
 
         So it is with the checks: what was right before a sleep may be wrong after it.
         """
-        return replace(
+        return changed(
             self,
             checks=(),
             judged=Judged(),
@@ -190,8 +191,8 @@ class Window:
         """Of another engine process than the one that answered in an earlier life of this watchdog, which began at `at`
         itself: with an in-place restart of all containers both are new.
         """
-        return replace(self, came_up=True, starting_since=at)
+        return changed(self, came_up=True, starting_since=at)
 
     def rechecked(self, at: float) -> Window:
         """What the checks have shown is void, though not what was learned from them."""
-        return replace(self, checks=(), judged=Judged(), cache=self.cache.after_flush(), rechecked_at=at)
+        return changed(self, checks=(), judged=Judged(), cache=self.cache.after_flush(), rechecked_at=at)

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -41,6 +40,7 @@ from llm_watchdog.core.deadlines import endless_after, learn, patience
 from llm_watchdog.core.intake import observe
 from llm_watchdog.core.lending import lend, read_reference
 from llm_watchdog.core.observations import Beat, Observation, SocketsObservation, StateObservation
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.residence import may_not_be_asked
 from llm_watchdog.core.verdict import judge
 from llm_watchdog.core.window import Window
@@ -205,7 +205,7 @@ class Watcher:
     def note_exit(self, reason: str) -> None:
         """Why the engine's container before this one ended, in the kubelet's word."""
         if reason != self.window.last_exit:
-            self.window = replace(self.window, last_exit=reason)
+            self.window = changed(self.window, last_exit=reason)
 
     def note_reference(self, text: str) -> None:
         """What most other replicas answer, who answered unlike this one; empty: nobody says so."""
@@ -232,7 +232,7 @@ class Watcher:
 
     def note_wake_failed(self) -> None:
         """A wake of ours was answered with an error."""
-        self.window = replace(self.window, wake_failed_at=self._clock())
+        self.window = changed(self.window, wake_failed_at=self._clock())
 
     def note_rotation(self, *, in_rotation: bool) -> None:
         """Some checks are made out of rotation only."""
@@ -244,7 +244,7 @@ class Watcher:
         if self._sockets is None or not self._sockets.readable or listener not in self._sockets.listeners:
             return False
         warm = self._questions.shapes(self.policy.watchdog.canary)
-        self.window = replace(self.window, answered=True, warm_shapes=warm)
+        self.window = changed(self.window, answered=True, warm_shapes=warm)
         return True
 
     def expect(self) -> None:
@@ -314,12 +314,12 @@ class Watcher:
         if canary.finished_at is not None:
             self.tally.count(canary)
             if self.policy.engine.metered:
-                self.window = replace(self.window, meter=self.window.meter.add(canary, self._today()))
+                self.window = changed(self.window, meter=self.window.meter.add(canary, self._today()))
 
     async def _beat(self) -> None:
         self.window = observe(self.window, Beat(at=self._clock()))
         if self.policy.engine.metered:
-            self.window = replace(self.window, meter=self.window.meter.on(self._today()))
+            self.window = changed(self.window, meter=self.window.meter.on(self._today()))
 
     async def _free_step(self, look: Look) -> None:
         epoch = self.epoch
