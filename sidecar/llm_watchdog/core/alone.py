@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ SAMPLES_MIN: Final = 3
 """A stream that began before the first sample shows its movement in the third one, a second each."""
 ASKED_SECONDS: Final = 2.0
 """A request may be answered between two samples. A scrape of the metrics page looks alike, and is soon over."""
+
+_MOMENT: Final = attrgetter("at")
 
 
 class Company(StrEnum):
@@ -28,7 +32,8 @@ class Company(StrEnum):
 def company(window: Window, quiet_for: float, now: float) -> Company:
     """Alone: nobody is being served, and nobody was for `quiet_for` seconds."""
     recent = window.traffic[-SAMPLES_MIN:]
-    recent += tuple(t for t in window.traffic[:-SAMPLES_MIN] if t.at > now - quiet_for)
+    earlier = window.traffic[:-SAMPLES_MIN]
+    recent += earlier[bisect_right(earlier, now - quiet_for, key=_MOMENT) :]
     if any(not sample.readable for sample in recent):
         return Company.UNREADABLE
     asked = any(sample.asked and sample.at > now - ASKED_SECONDS for sample in recent)

@@ -79,7 +79,8 @@ def due(window: Window, setting: Setting, now: float) -> CheckKind | None:
     if not _may_ask(window):
         return None
     is_due = _is_due_beside if is_beside(window, setting, now) else _is_due
-    return next((kind for kind in ORDER if not impossible(kind, setting) and is_due(kind, window, setting, now)), None)
+    # In this order: what is not due is the rule, and sooner told.
+    return next((kind for kind in ORDER if is_due(kind, window, setting, now) and not impossible(kind, setting)), None)
 
 
 def is_beside(window: Window, setting: Setting, now: float) -> bool:

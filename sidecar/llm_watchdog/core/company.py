@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import CanaryOutcome
@@ -18,6 +20,8 @@ ADMISSION_GRACE_SECONDS: Final = 1.0
 COUNTED_MAX: Final = 1e6
 """More requests than any gauge can mean."""
 
+_MOMENT: Final = attrgetter("at")
+
 
 def was_alone(window: Window, moment: float) -> bool:
     """Nobody but the watchdog was being served at that moment; not readable counts as somebody."""
@@ -28,7 +32,8 @@ def was_alone(window: Window, moment: float) -> bool:
         # A canary that began after a request and got its tokens shows that the request did not silence the engine.
         settled = window.last_passed_at
     recent = moment - RECENT_TRAFFIC_SECONDS
-    samples = [t for t in window.traffic if t.at > min(settled, recent) and t.since < moment + ADMISSION_GRACE_SECONDS]
+    looks = window.traffic[bisect_right(window.traffic, min(settled, recent), key=_MOMENT) :]
+    samples = [look for look in looks if look.since < moment + ADMISSION_GRACE_SECONDS]
     if not samples or samples[-1].outstanding or samples[-1].at < moment - RECENT_TRAFFIC_SECONDS:
         return False
     return all(

@@ -48,7 +48,9 @@ def slots_held(window: Window, target: EngineTarget, now: float) -> Held | None:
     """By the busy count of a status endpoint."""
     tellers = {look.name for look in window.status if look.reading is not None and _tells(look.reading)}
     run: list[StatusObservation] = []
-    for look in reversed([look for look in window.status if look.reading is not None and look.name in tellers]):
+    if not tellers:
+        return None
+    for look in (look for look in reversed(window.status) if look.reading is not None and look.name in tellers):
         if (run and not _goes_on(look, run[-1])) or not (_told(look) > 0 or _leaving(look)):
             break
         run.append(look)
@@ -119,7 +121,7 @@ def _held(
 def probes_hanging(window: Window, now: float) -> Held | None:
     """Calls that take a slot and no token get no answer, while others do."""
     run: list[StatusObservation] = []
-    for look in reversed([look for look in window.status if look.takes_slot]):
+    for look in (look for look in reversed(window.status) if look.takes_slot):
         if look.kind is not AnswerKind.SILENT:
             break
         run.append(look)

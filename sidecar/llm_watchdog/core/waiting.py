@@ -6,6 +6,7 @@ user's request without an answer. The last two are told to people only: a full s
 
 from __future__ import annotations
 
+from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -82,11 +83,12 @@ def _slowing(window: Window, now: float) -> Finding | None:
 
 def _slow_run(window: Window) -> list[tuple[CanaryObservation, float]]:
     """The newest canaries that passed, all of one shape and far slower than it usually is; oldest first."""
-    passed = [canary for canary in window.canaries if canary.outcome is CanaryOutcome.SUCCEEDED]
-    shape = passed[-1].shape if passed else ""
+    passed = (canary for canary in reversed(window.canaries) if canary.outcome is CanaryOutcome.SUCCEEDED)
+    newest = list(islice(passed, SLOWING_CANARIES_MAX))
+    shape = newest[0].shape if newest else ""
     before = usual(window, shape)
     run: list[tuple[CanaryObservation, float]] = []
-    for canary in reversed(passed[-SLOWING_CANARIES_MAX:]):
+    for canary in newest:
         wait = None if canary.first_token_at is None else canary.first_token_at - canary.started_at
         slow = wait is not None and before is not None and wait >= max(SLOWING_SECONDS, SLOWING_FACTOR * before)
         if not slow or wait is None or canary.shape != shape:

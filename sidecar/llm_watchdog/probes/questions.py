@@ -82,6 +82,8 @@ class Questions:
         self._proven = False
         """The manner has been answered with tokens."""
         self._model: str | None = None
+        self._bypasses: dict[Manner, bool] = {}
+        """By manner: asked about many times a second."""
 
     def shapes(self, policy: CanaryPolicy) -> frozenset[str]:
         """All shapes that may be asked for."""
@@ -156,9 +158,10 @@ class Questions:
     @property
     def can_bypass_cache(self) -> bool:
         """The dialect words a request differently when the cache is to be bypassed."""
-        plain = Ask(prompt="", request_id="", max_tokens=1)
-        salted = replace(plain, cold="salt")
-        return self.put(plain) != self.put(salted)
+        if self._manner not in self._bypasses:
+            plain = Ask(prompt="", request_id="", max_tokens=1)
+            self._bypasses[self._manner] = self.put(plain) != self.put(replace(plain, cold="salt"))
+        return self._bypasses[self._manner]
 
     async def served(self, target: EngineTarget) -> str:
         """The name of the model; empty where it has none. Raises NothingToAskError."""

@@ -6,6 +6,7 @@ were whole, after a fraction of what was asked for and of what this prompt gave 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
@@ -61,12 +62,13 @@ def _flawed(window: Window, policy: IncompleteStreamPolicy, now: float) -> Findi
 
 
 def _cut(window: Window, policy: IncompleteStreamPolicy, now: float) -> Finding | None:
-    passed = [canary for canary in window.canaries if canary.outcome is CanaryOutcome.SUCCEEDED]
-    shape = passed[-1].shape if passed else ""
-    newest = [canary for canary in passed if canary.shape == shape][-2 * policy.restart_failures :]
-    usual = window.lengths.get(shape)
-    if usual is None or usual.count < LENGTH_SAMPLES:
+    passed = (canary for canary in reversed(window.canaries) if canary.outcome is CanaryOutcome.SUCCEEDED)
+    last = next(passed, None)
+    usual = None if last is None else window.lengths.get(last.shape)
+    if last is None or usual is None or usual.count < LENGTH_SAMPLES:
         return None
+    alike = (canary for canary in passed if canary.shape == last.shape)
+    newest = [last, *islice(alike, 2 * policy.restart_failures - 1)][::-1]
     cut = tuple(canary for canary in newest if _is_cut(canary, usual))
     if len(cut) < policy.failures:
         return None
