@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -21,7 +23,6 @@ from llm_watchdog.transport import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-    from contextlib import AbstractAsyncContextManager
 
 ENGINE_HOST: Final = "127.0.0.1"
 OWN_ADDRESS: Final = "127.0.0.88"
@@ -31,6 +32,13 @@ BODY_MAX_BYTES: Final = 4 * 1024 * 1024
 DETAIL_MAX: Final = 200
 
 
+HEADERS: Final = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Connection": "keep-alive",
+    "User-Agent": "llm-watchdog",
+}
+"""Of every call. The transport says `Connection: close`, others keep what they are given."""
 NOTHING_KNOWN: Final[frozenset[Fact]] = frozenset()
 
 
@@ -67,18 +75,13 @@ class EngineClient:
         self._api_key = api_key
         self._forbidden = forbidden
         own_address = OWN_ADDRESS if is_loopback(host) else None
-        self._http = httpx.AsyncClient(
-            base_url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
-            transport=transport or StreamTransport(local_address=own_address),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(None),  # each call bounds its whole time, not each of its reads
-            headers={"User-Agent": "llm-watchdog", "Accept-Encoding": "identity"},
-        )
+        self._base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        # No httpx.AsyncClient around it: no cookie, redirect or authentication is wanted, and these are half of a call.
+        self._transport = transport or StreamTransport(local_address=own_address)
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def get(self, path: str, *, seconds: float) -> Answer:
         """A plain GET, bounded in time and size; raises nothing."""
@@ -105,15 +108,42 @@ class EngineClient:
         why_not = refusal(call, self._forbidden, known)
         if why_not:
             raise PermissionError(why_not)
-        headers = {**self._key(), **(call.headers or {})}
+        headers = {**HEADERS, **self._key(), **(call.headers or {})}
         content = None if call.body is None else json.dumps(call.body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
-        return self._http.stream(call.method, call.path, content=content, headers=headers)
+        request = httpx.Request(call.method, _url(self._base, call.path), headers=headers, content=content)
+        return _Exchange(self._transport, request)
 
     def _key(self) -> dict[str, str]:
         key = self._api_key()
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+class _Exchange(AbstractAsyncContextManager[httpx.Response]):
+    """Each call bounds its whole time, so the transport is given no time-outs."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
+        self._transport = transport
+        self._request = request
+        self._response: httpx.Response | None = None
+
+    async def __aenter__(self) -> httpx.Response:
+        """Sent, and the head of the answer is there."""
+        self._response = await self._transport.handle_async_request(self._request)
+        self._response.request = self._request
+        return self._response
+
+    async def __aexit__(self, *_: object) -> None:
+        """The connection is closed, whatever is left of the answer."""
+        if self._response is not None:
+            await self._response.aclose()
+
+
+@lru_cache(maxsize=64)
+def _url(base: str, path: str) -> httpx.URL:
+    """The same few again and again: taking one apart costs as much as sending it."""
+    return httpx.URL(f"{base}/{path.lstrip('/')}")
 
 
 def is_loopback(host: str) -> bool:
