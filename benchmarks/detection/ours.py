@@ -26,11 +26,11 @@ from llm_watchdog.core.situation import OrderAnswer, OrderState
 from llm_watchdog.crash_points import CrashPoints
 from llm_watchdog.engines.registry import dialect_of
 from llm_watchdog.journal import Journal
-from llm_watchdog.loop import Loop, modes_of
+from llm_watchdog.loop import Loop
 from llm_watchdog.probes.engine_client import EngineClient
 from llm_watchdog.probes.watch import Watcher
 from llm_watchdog.recorder.local import LocalRecorder
-from llm_watchdog.settings import FixedPolicy, HostInfo
+from llm_watchdog.settings import FixedPolicy, HostInfo, StatedModes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class _Recorder(LocalRecorder):
         super().__init__(
             clock.now,
             budget=lambda: policy.policy.watchdog.remediation.budget,
-            modes=lambda: modes_of(policy.policy),
+            modes=StatedModes(policy),
             journal_dir=directory,
         )
         self._replica = replica

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from llm_watchdog.api.reasons import FaultClass
 from llm_watchdog.core.case import EngineMark, Stage
+from llm_watchdog.core.records import changed
 from llm_watchdog.core.replica import Pass, Replica, decide, forget, resolve_taken
-from llm_watchdog.core.situation import Modes, Situation, Traffic
+from llm_watchdog.core.situation import Situation, Traffic
 from llm_watchdog.history import History
+from llm_watchdog.settings import StatedModes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from llm_watchdog.actions.flush import FlushAction
     from llm_watchdog.actions.power import PowerAction
     from llm_watchdog.actions.restart import RestartAction
-    from llm_watchdog.api.policy import Policy
     from llm_watchdog.clock import Clock
     from llm_watchdog.core.case import FlushOrder, Order
     from llm_watchdog.core.findings import Verdict
@@ -70,6 +69,7 @@ class Loop:
     ) -> None:
         self._identity = identity
         self._policy = policy
+        self._stated = StatedModes(policy)
         self._place = place
         self._watcher = watcher
         self._recorder = recorder
@@ -134,7 +134,7 @@ class Loop:
         view = self._recorder.view()
         situation = self._gather()
         known = resolve_taken(forget(self.replica, view.acknowledged), view.taken, situation)
-        decided = decide(replace(known, modes=situation.modes, meter=self._watcher.window.meter), situation)
+        decided = decide(changed(known, modes=situation.modes, meter=self._watcher.window.meter), situation)
         verifying = Stage.VERIFYING in _stages(self.replica)
         if not await self._record(decided):
             return
@@ -150,7 +150,7 @@ class Loop:
         self._watcher.note_exit(view.last_exit)
         self._watcher.note_reference(view.reference)
         self.verdict = self._heeded = self._watcher.verdict(monotonic)
-        document = modes_of(policy)
+        document = self._stated()
         modes = (view.modes or self.replica.modes or document).paused_also_by(document)
         if any(finding.fault in modes.ignored for finding in self.verdict.findings):
             self._heeded = self._watcher.heeded(monotonic, modes.ignored)
@@ -269,18 +269,6 @@ def _flush_of(replica: Replica) -> FlushOrder | None:
 
 def _stages(replica: Replica) -> list[Stage]:
     return [case.stage for case in replica.cases]
-
-
-def modes_of(policy: Policy) -> Modes:
-    """What the policy document says; the worker itself, once it is read, says it sooner."""
-    detectors, paused = policy.watchdog.detectors, policy.watchdog.paused
-    said = {fault.value: detectors.mode_of(fault) for fault in FaultClass}
-    return Modes(
-        mode=policy.watchdog.mode,
-        overrides={fault: mode for fault, mode in said.items() if mode is not None},
-        paused="" if paused is None else paused.reason,
-        cluster_paused="" if policy.cluster_paused is None else policy.cluster_paused.reason,
-    )
 
 
 def newest_time(replica: Replica) -> datetime | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from llm_watchdog.api import names
 from llm_watchdog.api.document import DocumentError, decode
 from llm_watchdog.api.policy import Policy
-from llm_watchdog.api.reasons import RestartMethod
+from llm_watchdog.api.reasons import FaultClass, RestartMethod
+from llm_watchdog.core.situation import Modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,15 @@ RELEASE_FILE: Final = "release"
 """Standalone, in the journal's directory: what `llm-watchdog release` wrote."""
 
 log = logging.getLogger(__name__)
+
+
+Mark = tuple[int, int, int]
+
+
+def mark_of(path: Path) -> Mark:
+    """What tells a changed file: the kubelet changes a volume by turning a symbolic link. Raises OSError."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 class PolicySource(Protocol):
@@ -55,23 +65,18 @@ class PolicyFile:
     def __init__(self, path: Path, read: Callable[[str], Policy] = read_json_policy) -> None:
         self._path = path
         self._parse = read
-        self._read: tuple[int, int] | None = None
+        self._read: Mark | None = None
         self.problem = ""
         self.policy = self._load()
 
     def _load(self) -> Policy:
-        self._read = self._mark()
+        self._read = mark_of(self._path)
         return self._parse(self._path.read_text(encoding="utf-8"))
-
-    def _mark(self) -> tuple[int, int]:
-        # The kubelet changes a ConfigMap volume by turning a symbolic link.
-        found = self._path.stat()
-        return found.st_ino, found.st_mtime_ns
 
     def refresh(self) -> bool:
         """True when another policy is in force now."""
         try:
-            if self._mark() == self._read:
+            if mark_of(self._path) == self._read:
                 return False
             policy = self._load()
         except (OSError, ValueError, DocumentError) as error:
@@ -95,41 +100,83 @@ class FixedPolicy:
         return False
 
 
+def modes_of(policy: Policy) -> Modes:
+    """What the policy document says; the worker itself, once it is read, says it sooner."""
+    detectors, paused = policy.watchdog.detectors, policy.watchdog.paused
+    said = {fault.value: detectors.mode_of(fault) for fault in FaultClass}
+    return Modes(
+        mode=policy.watchdog.mode,
+        overrides={fault: mode for fault, mode in said.items() if mode is not None},
+        paused="" if paused is None else paused.reason,
+        cluster_paused="" if policy.cluster_paused is None else policy.cluster_paused.reason,
+    )
+
+
+class StatedModes:
+    """The same of the policy in force: made anew when that is another one, though asked for several times a second."""
+
+    def __init__(self, source: PolicySource) -> None:
+        self._source = source
+        self._policy = source.policy
+        self._modes = modes_of(source.policy)
+
+    def __call__(self) -> Modes:
+        """As the policy says now."""
+        if self._policy is not self._source.policy:
+            self._policy = self._source.policy
+            self._modes = modes_of(self._policy)
+        return self._modes
+
+
 class PodInfo:
     """The pod's annotations, as the kubelet writes them into files."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._method = _Text(directory / names.POD_INFO_RESTART_METHOD)
+        self._release = _Text(directory / names.POD_INFO_RELEASE)
 
     @property
     def restart_method(self) -> RestartMethod | None:
         """None until the operator has said."""
         try:
-            return RestartMethod(_text(self._directory / names.POD_INFO_RESTART_METHOD))
+            return RestartMethod(self._method.read())
         except ValueError:
             return None
 
     @property
     def release(self) -> str:
         """What a person wrote to lift a quarantine."""
-        return _text(self._directory / names.POD_INFO_RELEASE)
+        return self._release.read()
 
 
 class HostInfo:
     """Standalone: a command or none, and a file that `llm-watchdog release` writes."""
 
     def __init__(self, journal_dir: Path, *, has_command: bool) -> None:
-        self._release = journal_dir / RELEASE_FILE
+        self._release = _Text(journal_dir / RELEASE_FILE)
         self.restart_method = RestartMethod.COMMAND if has_command else RestartMethod.UNAVAILABLE
 
     @property
     def release(self) -> str:
         """What a person wrote to lift a quarantine."""
-        return _text(self._release)
+        return self._release.read()
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+class _Text:
+    """A small file that seldom changes and is looked at in each pass: read when it is another one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mark: Mark | None = None
+        self._text = ""
+
+    def read(self) -> str:
+        """Empty where there is none."""
+        try:
+            mark = mark_of(self._path)
+            if mark != self._mark:
+                self._text = self._path.read_text(encoding="utf-8").strip()
+                self._mark = mark
+        except (OSError, UnicodeDecodeError):
+            self._mark, self._text = None, ""
+        return self._text

@@ -16,8 +16,8 @@ from llm_watchdog.clock import Clock
 from llm_watchdog.core.case import Stage
 from llm_watchdog.core.replica import Replica
 from llm_watchdog.core.situation import Modes
-from llm_watchdog.loop import modes_of as modes_of_document
 from llm_watchdog.recorder.worker import modes_of
+from llm_watchdog.settings import modes_of as modes_of_document
 from tests.sidecar.situations import NEW, WHO, ordered, serving
 from tests.sidecar.test_loop import Pod, until
 

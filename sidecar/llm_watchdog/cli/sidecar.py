@@ -13,14 +13,13 @@ from llm_watchdog.api import names
 from llm_watchdog.api.incident import PodRef
 from llm_watchdog.cli.compose import Form, live, read_key, watch
 from llm_watchdog.core.situation import Identity
-from llm_watchdog.loop import modes_of
 from llm_watchdog.pulse import inherited
 from llm_watchdog.recorder.kube import Kube, TokenFromFile, in_cluster_transport, in_cluster_url
 from llm_watchdog.recorder.kubernetes import KubernetesRecorder
 from llm_watchdog.recorder.local import LocalRecorder
 from llm_watchdog.recorder.log import configure, tell
 from llm_watchdog.server import server
-from llm_watchdog.settings import PodInfo, PolicyFile
+from llm_watchdog.settings import PodInfo, PolicyFile, StatedModes
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -76,7 +75,7 @@ def _recorder(said: Namespace, identity: Identity, policy: PolicyFile, now: Now)
         return LocalRecorder(
             now,
             budget=lambda: policy.policy.watchdog.remediation.budget,
-            modes=lambda: modes_of(policy.policy),
+            modes=StatedModes(policy),
             journal_dir=said.journal_dir,
         )
     kube = Kube(

@@ -17,14 +17,13 @@ from llm_watchdog.cli.front import Front
 from llm_watchdog.cli.journal_dir import remember_engine, remembered_engine
 from llm_watchdog.core.observations import SocketsObservation
 from llm_watchdog.core.situation import Identity
-from llm_watchdog.loop import modes_of
 from llm_watchdog.probes import sockets
 from llm_watchdog.probes.engine_client import EngineClient, is_loopback
 from llm_watchdog.recorder.lines import LineWriter
 from llm_watchdog.recorder.local import LocalRecorder
 from llm_watchdog.recorder.log import tell
 from llm_watchdog.server import server
-from llm_watchdog.settings import HostInfo
+from llm_watchdog.settings import HostInfo, StatedModes
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -110,7 +109,7 @@ class Standalone:
             self._recorder = LocalRecorder(
                 now,
                 budget=lambda: policy.policy.watchdog.remediation.budget,
-                modes=lambda: modes_of(policy.policy),
+                modes=StatedModes(policy),
                 journal_dir=said.journal,
             )
             return self._recorder
