@@ -109,6 +109,14 @@ WORKERS ?= 200
 benchmark-remediation: .venv/.synced ## time to grant, budget, brake and cost of the operator, a fleet failing at once (WORKERS, DRAW, OUT)
 	$(RUN) --group benchmarks python -m benchmarks.remediation --workers $(WORKERS) --draw $(DRAW) $(if $(OUT),--out $(OUT))
 
+# Of `benchmark-footprint`: for how many seconds CPU is watched.
+WATCHED ?= 120
+
+.PHONY: benchmark-footprint
+benchmark-footprint: .venv/.synced ## memory and CPU of each watchdog and operator on a running cluster (WATCHED=seconds, KUBECONFIG=FILE)
+	$(RUN) python -m benchmarks.footprint --seconds $(WATCHED) \
+	  $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig=$(KUBECONFIG))
+
 cluster-up: .venv/.synced ## start a cluster (SOURCE=local, kind), or look at one of yours (KUBECONFIG=FILE)
 	@$(RUN) python -m e2e.cluster $(if $(SOURCE),--source=$(SOURCE)) \
 	  $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig=$(KUBECONFIG)) up
