@@ -200,8 +200,8 @@ async def _pieces(service: Service, exchange: Exchange, answer: Speech, stream: 
         said, finish = await _take(exchange, answer, stream)
         exchange.tokens += len(said)
         thinking = max(0, generation.reasoning_tokens - count)
-        reasoning = tokenizer.decode(one.token for one in said[:thinking])
-        more = tokenizer.decode(one.token for one in said[thinking:])
+        reasoning = tokenizer.decode([one.token for one in said[:thinking]]) if thinking else ""
+        more = tokenizer.decode([one.token for one in said[thinking:]])
         count += len(said)
         stop = next((word for word in generation.stop if word in text + more), None)
         if stop is not None:

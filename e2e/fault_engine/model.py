@@ -5,7 +5,7 @@ answers, stops by itself, and gives the same greedy answer to the same prompt.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
@@ -77,11 +77,18 @@ def script(kind: ModelKind, text: str, seed: int) -> Script:
             return Script((*thought, *answer), reasoning=len(thought))
 
 
-def choose(script_tokens: tuple[int, ...], period: int, seed: int, position: int) -> Choice:
-    """The greedy choice at a position. Words are less certain than what was asked for; some are nearly a tie."""
+def greedy(script_tokens: Sequence[int], period: int, seed: int, position: int) -> int:
+    """The token of the greedy choice at a position."""
+    if position < len(script_tokens):
+        return script_tokens[position]
+    return tokenizer.answer_token(seed, position % period if period else position)
+
+
+def choose(script_tokens: Sequence[int], period: int, seed: int, position: int) -> Choice:
+    """The greedy choice with its numbers. Words are less certain than what was asked for; some are nearly a tie."""
     place = position % period if period else position
     scripted = position < len(script_tokens)
-    token = script_tokens[position] if scripted else tokenizer.answer_token(seed, place)
+    token = greedy(script_tokens, period, seed, position)
     luck = tokenizer.mixed(seed ^ 0x5DEECE66D, place) / (1 << 64)
     margin = _SCRIPTED_MARGIN if scripted else 0.02 + 3 * luck
     logprob = -0.003 if scripted else -0.1 - 1.5 * (1 - luck)

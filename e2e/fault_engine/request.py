@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .limits import BLOCK_TOKENS
-from .model import Choice, choose
+from .model import Choice, choose, greedy
 
 
 @dataclass(slots=True)
@@ -44,8 +44,12 @@ class Request:
         return self.computed >= len(self.prompt)
 
     def choose(self) -> Choice:
-        """What a healthy model says next."""
-        return choose(tuple(self.script), self.period, self.seed, self.generated)
+        """What a healthy model says next, and what it nearly said."""
+        return choose(self.script, self.period, self.seed, self.generated)
+
+    def next_token(self) -> int:
+        """The same without numbers, which few ask for and which take three times as long."""
+        return greedy(self.script, self.period, self.seed, self.generated)
 
 
 _SENT = (

@@ -187,6 +187,8 @@ class Scheduler:
 
     def _say(self, request: Request) -> Said:
         """The greedy choice. With noise a near tie may fall the other way, and the answer goes on from there."""
+        if not request.logprobs and not self._limits.noise:
+            return Said(request.next_token())
         choice = request.choose()
         noise = self._limits.noise * (2 * self._random.random() - 1)
         first, second = choice.logprob + noise, choice.second_logprob - noise
@@ -204,6 +206,6 @@ def _unsaid(request: Request, count: int) -> list[Said]:
     left = min(count, request.max_tokens - request.generated)
     said = []
     for _ in range(left):
-        said.append(Said(request.choose().token))
+        said.append(Said(request.next_token()))
         request.generated += 1
     return said

@@ -44,7 +44,7 @@ def encode(text: str) -> list[int]:
 
 def decode(tokens: Iterable[int]) -> str:
     """Marks have no text, and neither have ids outside the vocabulary."""
-    return b"".join(_piece(token) for token in tokens).decode("utf-8", "replace")
+    return b"".join([_piece(token) for token in tokens]).decode("utf-8", "replace")
 
 
 def answer_seed(prompt: Sequence[int], variation: str = "") -> int:

@@ -148,12 +148,20 @@ class ActiveFaults:
 
     # what they add up to
 
-    def _all(self) -> Iterator[Effect]:
+    # Asked several times for each token, and mostly nothing is ordered.
+
+    def _all(self) -> Iterable[Effect]:
+        return self._in_force() if self._ordered else ()
+
+    def _hitting(self, request: Request) -> Iterable[Effect]:
+        return self._in_force_for(request) if self._ordered else ()
+
+    def _in_force(self) -> Iterator[Effect]:
         for ordered in self._ordered:
             if ordered.begun is not None:
                 yield from ordered.effects
 
-    def _hitting(self, request: Request) -> Iterator[Effect]:
+    def _in_force_for(self, request: Request) -> Iterator[Effect]:
         for ordered in self._ordered:
             if ordered.hits(request):
                 yield from ordered.effects
@@ -209,6 +217,8 @@ class ActiveFaults:
 
     def mix(self, outputs: list[Output], requests: Iterable[Request]) -> list[Output]:
         """Asked once for each fault that hits one of them."""
+        if not self._ordered:
+            return outputs
         known = {request.id: request for request in requests}
         for ordered in self._ordered:
             hit = {output.id for output in outputs if output.id in known and ordered.hits(known[output.id])}
