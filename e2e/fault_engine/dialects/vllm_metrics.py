@@ -9,12 +9,12 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    generate_latest,
 )
 from prometheus_client.metrics import MetricWrapperBase
 
 from ..meter import Meter
 from ..request import Stats
+from .exposition import exposition
 
 _Metric = TypeVar("_Metric", bound=MetricWrapperBase)
 
@@ -41,7 +41,7 @@ class VllmMetrics(Meter):
         self.show_sleep(None)
 
     def page(self) -> bytes:
-        return generate_latest(self.registry)
+        return exposition(self.registry)
 
     def show_step(self, stats: Stats) -> None:
         before = self.stats

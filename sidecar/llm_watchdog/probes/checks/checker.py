@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from llm_watchdog.core.canaries import CanaryObservation
     from llm_watchdog.core.check_rounds import CheckKind
+    from llm_watchdog.core.observations import StatusObservation
     from llm_watchdog.engines.dialect import Dialect
     from llm_watchdog.probes.canary import CanaryProbe
     from llm_watchdog.probes.engine_client import EngineClient
@@ -62,6 +63,8 @@ class Checker:
         self._questions = questions
         self._clock = clock
         self._epoch = 0
+        self._looks: tuple[StatusObservation, ...] = ()
+        self._slots: int | None = None
         self._streams = Streams(
             probe, questions, cache_hits=host.cache_hits, heard=self._hear, unheard=self._count_silently
         )
@@ -87,15 +90,21 @@ class Checker:
     def setting(self) -> check_plan.Setting:
         """What may be checked here and now."""
         window, policy = self._host.window, self._host.policy
-        told = (status.reading.slots for status in reversed(window.status) if status.reading is not None)
         return check_plan.Setting(
             target=policy.engine,
             policy=policy.watchdog.checks,
             cold=self._questions.can_bypass_cache,
             pair_is_safe=self._dialect.pair_is_safe,
-            slots=policy.engine.concurrency or next((slots for slots in told if slots), None),
+            slots=policy.engine.concurrency or self._slots_told(window.status),
             in_rotation=self.in_rotation,
         )
+
+    def _slots_told(self, looks: tuple[StatusObservation, ...]) -> int | None:
+        """By the newest look that tells them. Asked several times for each, and most engines never tell."""
+        if looks is not self._looks:
+            told = (look.reading.slots for look in reversed(looks) if look.reading is not None)
+            self._looks, self._slots = looks, next((slots for slots in told if slots), None)
+        return self._slots
 
     async def check(
         self, kind: CheckKind, epoch: int, outstanding: Callable[[asyncio.Task[CheckObservation] | None], None]
