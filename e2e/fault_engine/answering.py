@@ -186,7 +186,9 @@ async def _send_piece(exchange: Exchange, answer: Speech, piece: Piece) -> None:
 
 def _ended(piece: Piece, wire: Wire) -> Piece:
     """The reason as it is told."""
-    told = wire.finish_as if piece.finish and wire.finish_as else piece.finish
+    if not piece.finish:
+        return piece
+    told = wire.finish_as or piece.finish
     return Piece(piece.text, piece.said, told if wire.finish else None, piece.stop_reason, piece.reasoning)
 
 
@@ -203,7 +205,7 @@ async def _pieces(service: Service, exchange: Exchange, answer: Speech, stream: 
         reasoning = tokenizer.decode([one.token for one in said[:thinking]]) if thinking else ""
         more = tokenizer.decode([one.token for one in said[thinking:]])
         count += len(said)
-        stop = next((word for word in generation.stop if word in text + more), None)
+        stop = next((word for word in generation.stop if word in text + more), None) if generation.stop else None
         if stop is not None:
             service.core.end(stream)
             yield Piece((text + more).partition(stop)[0][len(text) :], said, "stop", stop, reasoning)

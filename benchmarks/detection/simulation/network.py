@@ -5,20 +5,20 @@ would tell it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx
 
-from e2e.fault_engine.exchange import Message
 from llm_watchdog.core.observations import SocketSample, SocketsObservation
 from llm_watchdog.probes.engine_client import OWN_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
 
-    from e2e.fault_engine.exchange import Receive, Send
+    from e2e.fault_engine.exchange import Message, Receive, Send
 
 ROUND_TRIP_SECONDS: Final = 0.0005
 USER_ADDRESS: Final = "10.0.0.9"
@@ -40,6 +40,26 @@ class Listener(Protocol):
         """One request, as an ASGI application."""
 
 
+class News:
+    """What has come for one reader: a queue, as `asyncio.Queue` without what only several readers or a bound need."""
+
+    def __init__(self) -> None:
+        self._come: deque[Message | Exception] = deque()
+        self._reader: asyncio.Future[None] | None = None
+
+    def put(self, one: Message | Exception) -> None:
+        self._come.append(one)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Message | Exception:
+        """By one at a time."""
+        while not self._come:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._come.popleft()
+
+
 @dataclass(eq=False)
 class Connection:
     """One request and its answer."""
@@ -50,7 +70,7 @@ class Connection:
     acked: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """The client's end is closed."""
-    news: asyncio.Queue[Message | Exception] = field(default_factory=asyncio.Queue)
+    news: News = field(default_factory=News)
 
 
 class Network:
@@ -102,7 +122,7 @@ class Network:
     async def break_all(self) -> None:
         """The server's process is gone."""
         for connection in list(self._connections.values()):
-            connection.news.put_nowait(httpx.ReadError("connection reset by peer"))
+            connection.news.put(httpx.ReadError("connection reset by peer"))
             self.close(connection)
         work, self._work = self._work, set()
         for task in work:
@@ -144,14 +164,14 @@ class Network:
                 return
             connection.acked += _size(message)
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
-            connection.news.put_nowait(message)
+            connection.news.put(message)
             if ended:
                 self._connections.pop(connection.peer, None)
 
         await self._listener.awake.wait()
         await self._answer(scope, receive, send)
         if not ended and not connection.left.is_set():
-            connection.news.put_nowait(httpx.RemoteProtocolError("peer closed connection inside the body"))
+            connection.news.put(httpx.RemoteProtocolError("peer closed connection inside the body"))
             self._connections.pop(connection.peer, None)
 
     async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:

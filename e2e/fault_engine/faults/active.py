@@ -170,10 +170,10 @@ class ActiveFaults:
         return any(effect.freezes_core() for effect in self._all())
 
     def admit(self, request: Request, running: int) -> bool:
-        return all(effect.admits(request, running) for effect in self._hitting(request))
+        return not self._ordered or all(effect.admits(request, running) for effect in self._hitting(request))
 
     def emit(self, request: Request, newest: str) -> bool:
-        return all(effect.emits(request, newest) for effect in self._hitting(request))
+        return not self._ordered or all(effect.emits(request, newest) for effect in self._hitting(request))
 
     def step_seconds(self, healthy: float, admitted: Admission) -> float:
         seconds = healthy
