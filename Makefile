@@ -41,7 +41,7 @@ check: .venv/.synced ## ruff, mypy strict, import contracts
 	$(RUN) lint-imports
 
 unit: .venv/.synced ## what needs no cluster and takes seconds
-	$(RUN) pytest tests e2e -m "not apiserver and not cluster and not thorough and not processes and not systems and not matrix" -q -n 3
+	$(RUN) pytest tests e2e -m "not apiserver and not promtool and not cluster and not thorough and not processes and not systems and not matrix" -q -n 3
 
 processes: .venv/.synced ## what starts programs and waits for them in real time
 	$(RUN) pytest tests -m "processes and not apiserver" -q -n 4
@@ -49,8 +49,8 @@ processes: .venv/.synced ## what starts programs and waits for them in real time
 thorough: .venv/.synced ## what computes for minutes: state machines, simulated hours, fuzzed parsers
 	nice -n 19 $(RUN) pytest tests e2e/lab -m "thorough and not apiserver and not cluster" -q -n 3
 
-integration: .venv/.synced ## against a real kube-apiserver
-	$(RUN) pytest tests e2e -m "apiserver and not cluster and not long" -q -n 3 --dist loadgroup --no-loadscope-reorder --durations=6
+integration: .venv/.synced ## against a real kube-apiserver, and the alert rules in Prometheus' own program
+	$(RUN) pytest tests e2e -m "(apiserver or promtool) and not cluster and not long" -q -n 3 --dist loadgroup --no-loadscope-reorder --durations=6
 
 integration-long: .venv/.synced ## against a real kube-apiserver, each way of disturbing the traffic with it alone
 	$(RUN) pytest tests -m "apiserver and long and not cluster" -q -n 2 --durations=6

@@ -1,4 +1,4 @@
-"""pytest fixtures: `apiserver`, a real API server, and `cluster`, a real node; each started once per session."""
+"""pytest fixtures: `apiserver` and `cluster`, a real API server and a real node, once per session each; `promtool`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -9,6 +9,7 @@ import pytest
 from e2e.cluster.abilities import why_no_images, why_not_here
 from e2e.cluster.access import ApiAccess
 from e2e.cluster.apiserver import temporary_apiserver
+from e2e.cluster.binaries import ensure_programs
 from e2e.cluster.progress import Progress
 from e2e.cluster.source import Cluster, ClusterSource, Source, as_cluster, open_source
 
@@ -41,6 +42,13 @@ def apiserver(pytestconfig: pytest.Config) -> Iterator[ApiAccess]:
         with shown(pytestconfig):
             access = stack.enter_context(temporary_apiserver(Progress()))
         yield access
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig: pytest.Config) -> Path:
+    """Prometheus' own judge of rules."""
+    with shown(pytestconfig):
+        return ensure_programs(["promtool"], Progress())["promtool"]
 
 
 @pytest.fixture(scope="session")

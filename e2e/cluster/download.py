@@ -48,6 +48,10 @@ def release_of(program: Program, machine: str | None = None) -> Release:
             base = f"https://github.com/containerd/containerd/releases/download/v{version}"
             url = f"{base}/containerd-{version}-linux-{arch}.tar.gz"
             return Release(url, f"{url}.sha256sum", f"bin/{program.name}")
+        case "prometheus":
+            base = f"https://github.com/prometheus/prometheus/releases/download/v{version}"
+            stem = f"prometheus-{version}.linux-{arch}"
+            return Release(f"{base}/{stem}.tar.gz", f"{base}/sha256sums.txt", f"{stem}/{program.name}")
         case _:
             base = f"https://github.com/opencontainers/runc/releases/download/v{version}"
             return Release(f"{base}/runc.{arch}", f"{base}/runc.sha256sum")

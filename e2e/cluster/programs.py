@@ -10,6 +10,7 @@ KUBERNETES = "1.36.3"
 ETCD = "3.6.16"
 CONTAINERD = "2.3.7"
 RUNC = "1.4.3"
+PROMETHEUS = "3.10.0"
 
 STRIPPED = "-s -w"
 
@@ -23,6 +24,8 @@ class Module:
     ldflags: str = STRIPPED
     tags: str = ""
     cgo: bool = False
+    tag: str = ""
+    """Its version as Go knows it, where the project calls it otherwise."""
 
     @property
     def folder(self) -> Path:
@@ -56,6 +59,15 @@ _ETCD = Module("etcd", ETCD)
 _CONTAINERD = Module("containerd", CONTAINERD)
 _RUNC = Module("runc", RUNC, tags="seccomp", cgo=True)
 
+# Of all the places where a Prometheus finds its targets none is needed to judge rules, and each brings its cloud's.
+_PROMETHEUS = Module(
+    "prometheus",
+    PROMETHEUS,
+    f"{STRIPPED} -X github.com/prometheus/common/version.Version={PROMETHEUS}",
+    tags="remove_all_sd",
+    tag="0.310.0",
+)
+
 _CONTAINERD_CMD = "github.com/containerd/containerd/v2/cmd"
 
 PROGRAMS: dict[str, Program] = {
@@ -72,8 +84,9 @@ PROGRAMS: dict[str, Program] = {
         Program("containerd-shim-runc-v2", _CONTAINERD, f"{_CONTAINERD_CMD}/containerd-shim-runc-v2", ("-v",)),
         Program("ctr", _CONTAINERD, f"{_CONTAINERD_CMD}/ctr"),
         Program("runc", _RUNC, "github.com/opencontainers/runc"),
+        Program("promtool", _PROMETHEUS, "github.com/prometheus/prometheus/cmd/promtool"),
     )
 }
 
 APISERVER_ONLY = ("etcd", "kube-apiserver", "kubectl")
-WHOLE_NODE = tuple(PROGRAMS)
+WHOLE_NODE = tuple(program.name for program in PROGRAMS.values() if program.module is not _PROMETHEUS)

@@ -45,6 +45,12 @@ def digest(content: bytes) -> bytes:
             "https://github.com/containerd/containerd/releases/download/v2.3.7/containerd-2.3.7-linux-amd64.tar.gz",
             "bin/ctr",
         ),
+        (
+            "promtool",
+            "x86_64",
+            "https://github.com/prometheus/prometheus/releases/download/v3.10.0/prometheus-3.10.0.linux-amd64.tar.gz",
+            "prometheus-3.10.0.linux-amd64/promtool",
+        ),
         ("runc", "x86_64", "https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.amd64", ""),
     ],
 )

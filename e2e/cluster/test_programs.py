@@ -22,7 +22,7 @@ RUNC = PROGRAMS["runc"]
 def test_module_names_the_program_and_its_version(program: Program) -> None:
     text = (program.module.folder / "go.mod").read_text()
     assert re.search(rf"^(tool)?\s+{re.escape(program.package)}$", text, re.MULTILINE)
-    assert re.search(rf" v{re.escape(program.module.version)}( |$)", text, re.MULTILINE)
+    assert re.search(rf" v{re.escape(program.module.tag or program.module.version)}( |$)", text, re.MULTILINE)
 
 
 def test_kubernetes_tells_its_version() -> None:
