@@ -30,6 +30,8 @@ class Service:
     load: int = 0  # generations between arrival and end, whatever the engine does with them
     stopping: bool = False
     unloaded: bool = False  # the model was put out of memory
+    paused: bool = False  # SGLang: by its own call, which another one ends
+    released: bool = False  # and its memory
     entered: str | None = None  # the state that a fault has put it into
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 

@@ -40,6 +40,7 @@ class Settings:
     dialect: str = "vllm"
     model_kind: ModelKind = ModelKind.ECHO
     prompt_details: bool = False
+    memory_saver: bool = False
     max_concurrent: int = 128
     background: TrafficLoad = NO_TRAFFIC
 
@@ -68,6 +69,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         dialect=parsed.dialect,
         model_kind=parsed.model_kind,
         prompt_details=parsed.prompt_details,
+        memory_saver=parsed.memory_saver,
         max_concurrent=parsed.max_concurrent_requests or parsed.max_num_seqs,
         background=TrafficLoad(streams=parsed.background),
     )
@@ -115,6 +117,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         dest="prompt_details",
         action="store_true",
         help="the usage tells cached tokens",
+    )
+    add(
+        "--enable-memory-saver",
+        dest="memory_saver",
+        action="store_true",
+        help="sglang: says so, and dies of a release while busy and of a second resume, as the real one does",
     )
     add(
         "--max-concurrent-requests",

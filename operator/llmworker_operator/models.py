@@ -87,9 +87,12 @@ class EngineSpec(EngineTarget):
 
 
 class Power(Border):
-    """Whether the engine should hold its weights in the accelerator's memory."""
+    """Whether the engine should hold its weights in the accelerator's memory.
 
-    state: PowerState = PowerState.AWAKE
+    Who says it says too that nobody else puts these engines to sleep.
+    """
+
+    state: PowerState | None = None
     level: Literal[1, 2] = 1
 
 

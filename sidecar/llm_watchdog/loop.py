@@ -214,7 +214,8 @@ class Loop:
             log.info("rotation: %s, %s", decided.rotation.reason, decided.rotation.message)
         self.replica, self.last = decided.replica, decided
         self._watcher.note_rotation(in_rotation=decided.rotation.in_rotation)
-        self._watcher.note_power(asleep=decided.replica.power.ordered_asleep)
+        power = decided.replica.power
+        self._watcher.note_power(asleep=power.ordered_asleep, ours=power.ours)
         return True
 
     def _act(self, decided: Pass) -> None:

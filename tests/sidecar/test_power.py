@@ -52,7 +52,7 @@ def test_first_out_of_rotation_then_drained_then_asleep() -> None:
     world.settle(traffic=Traffic(in_flight=0, moving=False))
     assert not world.powers, "a request may be on its way, from a proxy that does not know yet"
     world.look(SETTLED_AFTER.total_seconds()).settle()
-    assert [(o.asleep, o.level, o.idle) for o in world.powers] == [(True, 2, True)]
+    assert [(o.asleep, o.level) for o in world.powers] == [(True, 2)]
     assert (stage(world), reason(world)) == (PowerStage.FALLING_ASLEEP, RotationReason.ASLEEP)
     world.settle(power_order=DONE, says_asleep=True)
     assert (stage(world), world.in_rotation) == (PowerStage.ASLEEP, False)
@@ -72,7 +72,7 @@ def test_not_before_the_gate_is_seen_shut() -> None:
 def test_a_drain_that_never_ends_does_not_keep_it_awake_for_ever() -> None:
     world = sleepy(traffic=Traffic(in_flight=1, moving=True)).settle(power=ASLEEP)
     assert not world.look(29).powers
-    assert [order.idle for order in world.look(2).powers] == [False], "and it is known that somebody is served"
+    assert [order.asleep for order in world.look(2).powers] == [True]
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -178,6 +178,33 @@ def test_a_crash_in_the_middle_of_a_sleep_gives_no_second_order() -> None:
     world = dozing(sleepy()).settle(power_order=GONE)
     assert (stage(world), len(world.powers)) == (PowerStage.ASLEEP, 1)
     assert not world.replica.power.sure
+
+
+def test_a_sleep_that_was_never_answered_is_not_ordered_again() -> None:
+    """To release SGLang's memory twice, or to serve from memory that is gone, would kill it."""
+    world = dozing(serving(can_sleep=True)).settle(power_order=OrderAnswer(state=OrderState.TIMED_OUT))
+    assert (stage(world.look(3600)), len(world.powers)) == (PowerStage.ASLEEP, 1)
+    assert [order.released for order in world.settle(power=AWAKE).powers[1:]] == [False]
+
+
+@pytest.mark.parametrize("became", [OrderState.ABSENT, OrderState.REFUSED, OrderState.TIMED_OUT])
+def test_a_resume_that_may_have_been_made_is_not_made_again(became: OrderState) -> None:
+    world = fallen(serving(can_sleep=True), says=None).settle(power=AWAKE)
+    assert [order.released for order in world.powers[1:]] == [True]
+    world.settle(power_order=OrderAnswer(state=became)).look(61)
+    assert [order.released for order in world.powers[1:]] == [True, False]
+
+
+@pytest.mark.parametrize("said", [AWAKE, replace(AWAKE, ours=True)])
+def test_whose_sleep_it_is(said: PowerWish) -> None:
+    """Until it is proved after a sleep of ours it is ours, whatever the worker says by then."""
+    world = serving(can_sleep=True).settle(power=said)
+    assert world.replica.power.ours is said.ours
+    world = fallen(world, says=None).settle(power=said)
+    assert world.settle(power_order=DONE).replica.power.ours
+    world.facts["power_order"] = None
+    assert stage(world.healthy()) is PowerStage.AWAKE
+    assert world.replica.power.ours is said.ours
 
 
 def test_what_the_worker_said_last_outlives_the_process() -> None:

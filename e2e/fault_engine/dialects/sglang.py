@@ -154,7 +154,8 @@ async def server_info(service: Service, exchange: Exchange) -> None:
     """A round trip to the scheduler: it hangs with it."""
     stats = Stats(*await service.core.call("stats"))
     state = {"last_gen_throughput": 0.0, "memory_usage": {"token_capacity": _capacity(service)}}
-    document = {"version": VERSION, "model_path": service.settings.model, "served_model_name": service.settings.model}
+    model, saver = service.settings.model, service.settings.memory_saver
+    document = {"version": VERSION, "model_path": model, "served_model_name": model, "enable_memory_saver": saver}
     await exchange.reply(200, document | {"internal_states": [state | {"num_running_reqs": stats.running}]})
 
 
@@ -214,20 +215,32 @@ async def abort_request(service: Service, exchange: Exchange) -> None:
 async def pause(service: Service, exchange: Exchange) -> None:
     modes = {"abort": "abort", "retract": "keep", "in_place": "keep"}
     mode = modes.get(exchange.json_body().get("mode", "abort"), "abort")
-    service.core.holding = True
+    service.core.holding = service.paused = True
     await service.core.call("pause", mode=mode)
     await exchange.reply(200, {"status": "ok", "message": "Generation paused successfully."})
 
 
+async def _dies_if(service: Service, *, wrong: bool) -> None:
+    """Assertions of its scheduler, each of which ends the whole server; without a memory saver there are none."""
+    if wrong and service.settings.memory_saver:
+        await service.core.stop()
+        raise errors.EngineDeadError
+
+
 async def go_on(service: Service, exchange: Exchange) -> None:
-    await service.core.call("resume")
-    service.core.release()
+    await _dies_if(service, wrong=service.released)
+    service.paused = False
+    if not service.board.active.wake_in_name_only():
+        await service.core.call("resume")
+        service.core.release()
     await exchange.reply(200, {"status": "ok", "message": "Generation continued successfully."})
 
 
 async def release_memory(service: Service, exchange: Exchange) -> None:
     exchange.json_body()
-    service.core.holding = True
+    stats = Stats(*await service.core.call("stats"))
+    await _dies_if(service, wrong=stats.running + stats.waiting > 0)
+    service.core.holding = service.released = True
     await service.core.call("sleep", level=1, mode="abort")
     await exchange.reply_bytes(200, b"", None)
 
@@ -238,10 +251,13 @@ async def resume_memory(service: Service, exchange: Exchange) -> None:
     failure = active.wake_status()
     if failure is not None:
         raise errors.turned_away(failure, "CUDA out of memory. Tried to allocate 2.00 GiB.")
+    await _dies_if(service, wrong=not service.released)
+    service.released = False
     if not active.wake_in_name_only():
         await service.core.call("wake_up", tags=None)
         notice_wake(service)
-        service.core.release()
+        if not service.paused:
+            service.core.release()
     await exchange.reply_bytes(200, b"", None)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from llm_watchdog.actions.answers import failed
 from llm_watchdog.actions.errands import Errand, Errands
 from llm_watchdog.actions.flush import SETTLE_SECONDS
+from llm_watchdog.core.observations import AnswerKind
 from llm_watchdog.core.power import PowerOrder
 from llm_watchdog.core.situation import OrderAnswer, OrderState
 from llm_watchdog.engines.forbidden import Fact
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from llm_watchdog.engines.dialect import Call, Dialect
-    from llm_watchdog.probes.engine_client import EngineClient
+    from llm_watchdog.engines.power import PowerWays
+    from llm_watchdog.probes.engine_client import Answer, EngineClient
 
 CALL_SECONDS: Final = 600.0
 """Weights are read from a disk again in a wake of level 2, as in a model load."""
+UNDO_SECONDS: Final = 10.0
+"""It answers at once, or hangs."""
 
 
 class PowerAction(Errand[PowerOrder], Protocol):
@@ -62,20 +67,30 @@ class EnginePower(Errands[PowerOrder]):
         if ways is None:
             return OrderAnswer(state=OrderState.UNAVAILABLE, message="it has no calls for sleep and wake")
         calls = (ways.sleep if order.asleep else ways.wake)[order.level]
-        known = frozenset(fact for fact, is_so in ((Fact.IDLE, order.idle), (Fact.RELEASED, order.released)) if is_so)
+        known = frozenset({Fact.RELEASED} if order.released else ())
         async with self._aside():
             await asyncio.sleep(SETTLE_SECONDS)
             for call in calls:
-                failed = await self._failure(call, known, ways.needs)
-                if failed is not None:
-                    if not order.asleep:
-                        self._wake_failed()
-                    return failed
+                answer = await self._client.call(call, seconds=CALL_SECONDS, known=known)
+                why = self._failure(call, answer, ways.needs)
+                if why is not None:
+                    # Carried out or not: it hung, or the connection was cut.
+                    unknown = call is calls[-1] and answer.kind in (AnswerKind.SILENT, AnswerKind.CUT)
+                    await self._take_back(order, ways, unknown=unknown)
+                    return replace(why, state=OrderState.TIMED_OUT) if unknown else why
+                known |= {ways.proves[call.path]} if call.path in ways.proves else set()
         done = "put to sleep" if order.asleep else "woken"
         return OrderAnswer(state=OrderState.HONOURED, message=f"{done}, level {order.level}")
 
-    async def _failure(self, call: Call, known: frozenset[Fact], needs: str) -> OrderAnswer | None:
-        answer = await self._client.call(call, seconds=CALL_SECONDS, known=known)
+    async def _take_back(self, order: PowerOrder, ways: PowerWays, *, unknown: bool) -> None:
+        """After a call that failed. `unknown`: the engine may sleep all the same, and then it must not go on."""
+        if not order.asleep:
+            self._wake_failed()
+            return
+        for call in () if unknown else ways.stays_awake:
+            await self._client.call(call, seconds=UNDO_SECONDS, known=frozenset({Fact.AWAKE}))
+
+    def _failure(self, call: Call, answer: Answer, needs: str) -> OrderAnswer | None:
         said = f"{call.method} {call.path}"
         why = failed(answer, needs)
         if why is not None:

@@ -113,7 +113,8 @@ class StatusReading:
     loaded: tuple[str, ...] | None = None
     """Names of the models in memory, where it tells them."""
     no_canary: str = ""
-    """Why no canary may be sent to an engine that runs like this; empty: one may."""
+    """Why no canary may be sent to an engine that runs like this, whose sleep others may order and it does not tell;
+    empty: one may."""
     abandoned_stay: bool = False
     """A request whose client gave up stays in the queue for ever where slots have leaked (FastChat)."""
     leaving: str = ""

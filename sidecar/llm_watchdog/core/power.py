@@ -52,8 +52,6 @@ class PowerOrder:
     at: datetime
     asleep: bool
     level: int
-    idle: bool = False
-    """Nobody is served any more."""
     released: bool = False
     """It was put to sleep by an order that is known to have been carried out."""
 
@@ -81,6 +79,13 @@ class Power:
     def holds(self) -> bool:
         """It is on its way to sleep, asleep, or on its way back."""
         return self.wish.asleep or self.stage is not PowerStage.AWAKE
+
+    @property
+    def ours(self) -> bool:
+        """Whether it sleeps is known although it may not tell: nobody but us puts it to sleep. So until it has proved
+        itself after a sleep of ours, whatever the worker says by then.
+        """
+        return self.wish.ours or self.stage is PowerStage.PROVING
 
     @property
     def ordered_asleep(self) -> bool:
@@ -125,9 +130,8 @@ def _towards_sleep(replica: Replica, power: Power, situation: Situation) -> tupl
     why_not = _why_not_yet(replica, power, situation)
     if why_not:
         return replace(power, message=why_not), None
-    idle = situation.traffic.in_flight == 0
     name, level = _id("sleep", situation), power.wish.level
-    return _order(power, situation, PowerOrder(id=name, at=situation.now, asleep=True, level=level, idle=idle))
+    return _order(power, situation, PowerOrder(id=name, at=situation.now, asleep=True, level=level))
 
 
 def _why_not_yet(replica: Replica, power: Power, situation: Situation) -> str:
@@ -187,8 +191,9 @@ def _answered(replica: Replica, situation: Situation) -> Replica:
     done = answer.state is OrderState.HONOURED
     message = answer.message or "whether it was carried out is not known: the watchdog ended in the middle of it"
     if order.asleep:
-        # Where it is not known whether it sleeps, it is asked for nothing and woken: the gate tells the rest.
-        sleeps = done or answer.state is OrderState.ABSENT
+        # Where it is not known whether it sleeps, it is asked for nothing, and not told again: it may say so itself,
+        # and one that does not is woken only by a restart.
+        sleeps = done or answer.state in (OrderState.ABSENT, OrderState.TIMED_OUT)
         stage = PowerStage.ASLEEP if sleeps else PowerStage.LEAVING
     else:
         stage = PowerStage.PROVING if done else PowerStage.WAKING

@@ -38,7 +38,9 @@ def may_be_called(window: Window, *, wakes: bool) -> bool:
 
 
 def why_no_canary(window: Window) -> str:
-    """Why none may be sent for as long as this engine process runs; empty: one may."""
+    """Why none may be sent for as long as this engine process runs; empty: one may, as far as it is awake."""
+    if window.sleep_is_ours:
+        return ""
     return next((reading.no_canary for reading in newest_readings(window) if reading.no_canary), "")
 
 

@@ -125,6 +125,8 @@ class PowerWish:
 
     asleep: bool = False
     level: int = 1
+    ours: bool = False
+    """The worker says which it shall be, so nobody else puts its engines to sleep or wakes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,8 @@ class Window:
     """Kept apart: a pause does not show on the metrics page."""
     asleep_by_order: bool = False
     """Of ours: some engines do not tell."""
+    sleep_is_ours: bool = False
+    """Nobody but us puts it to sleep, so that it is awake unless we ordered otherwise."""
     asleep_since: float | None = None
     woke_at: float | None = None
     """It slept and says that it is awake; None again as soon as it has generated."""
@@ -132,6 +134,7 @@ class Window:
             starting_since=self.starting_since if still_starting else self.beat_at,
             started_over_at=self.beat_at,
             habits=interrupted(self.habits),
+            sleep_is_ours=self.sleep_is_ours,
         )
 
     def horizon(self, now: float) -> float:

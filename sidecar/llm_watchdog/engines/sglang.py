@@ -45,11 +45,20 @@ WANTED: Final = frozenset(
 )
 
 FLUSH: Final = Call(method="POST", path="/flush_cache")
+PAUSE: Final = Call(method="POST", path="/pause_generation", body={"mode": "abort"})
+"""From its answer on nothing runs, and what comes waits: the release finds an idle server, and no request finds it
+released."""
+IDLE_FLUSH: Final = Call(method="POST", path="/flush_cache?timeout=20")
+"""Its 200 is the scheduler's own word that nothing runs in it; since 0.5.10 it waits so long for that."""
+RELEASE: Final = Call(method="POST", path="/release_memory_occupation", body={})
+RESUME: Final = Call(method="POST", path="/resume_memory_occupation", body={})
+CONTINUE: Final = Call(method="POST", path="/continue_generation", body={})
 A_TOKEN: Final = "it generates a token, in memory that may have been given away"
 SERVER_INFO: Final = "server_info"
 LOADS: Final = "loads"
 MEMORY_SAVER: Final = (
-    "SGLang runs with --enable-memory-saver: whether it sleeps cannot be read, and a canary may crash it then"
+    "SGLang runs with --enable-memory-saver: whether it sleeps cannot be read, and a canary may crash it then; "
+    "set spec.power.state if nobody else puts it to sleep"
 )
 
 
@@ -87,9 +96,11 @@ class SGLang(OpenAI):
     end: EndRule = EndRule(terminator_required=True)
     flush: Flush | None = Flush(call=FLUSH, needs="this version has no /flush_cache")
     power: PowerWays | None = PowerWays(
-        sleep=dict.fromkeys(LEVELS, (Call(method="POST", path="/release_memory_occupation", body={}),)),
-        wake=dict.fromkeys(LEVELS, (Call(method="POST", path="/resume_memory_occupation", body={}), FLUSH)),
-        needs="needs --enable-memory-saver",
+        sleep=dict.fromkeys(LEVELS, (PAUSE, IDLE_FLUSH, RELEASE)),
+        wake=dict.fromkeys(LEVELS, (RESUME, FLUSH, CONTINUE)),
+        needs="needs SGLang 0.5.7 and --enable-memory-saver",
+        proves={IDLE_FLUSH.path: Fact.IDLE, RESUME.path: Fact.AWAKE},
+        stays_awake=(CONTINUE,),
     )
     """Both levels are one: what is released is left out, or read again, by how it was started."""
     abort_needs: str = "this version has no /abort_request"
@@ -104,6 +115,11 @@ class SGLang(OpenAI):
             unless=frozenset({Fact.RELEASED}),
             why="memory that was not released, or was resumed before, kills the server",
         ),
+        Forbidden(
+            path="/continue_generation",
+            unless=frozenset({Fact.AWAKE}),
+            why="it does not look whether memory is released, and schedules on what was given away",
+        ),
         Forbidden(path="/health", unless=frozenset({Fact.AWAKE}), why=A_TOKEN),
         Forbidden(path="/health_generate", unless=frozenset({Fact.AWAKE}), why=A_TOKEN),
         Forbidden(path="/abort_request", field="abort_all", why="it aborts everybody's requests"),
@@ -112,7 +128,7 @@ class SGLang(OpenAI):
         ),
     )
     capabilities: Capabilities = Capabilities(
-        canary="stream of /generate with token ids; none with --enable-memory-saver, as its sleep cannot be read",
+        canary="stream of /generate with token ids; with --enable-memory-saver only where spec.power.state is set",
         progress="realtime_tokens_total (since 0.5.9) every 40 decode steps; others move at a request's end",
         load="running and waiting on /metrics with --enable-metrics, else /v1/loads (since 0.5.9) or /get_load",
         flush="/flush_cache; 400 while anything runs",

@@ -67,8 +67,8 @@ class Looking(Protocol):
     def says_asleep(self) -> bool | None:
         """By the engine's own word."""
 
-    def note_power(self, *, asleep: bool) -> None:
-        """It may be asleep by our own order."""
+    def note_power(self, *, asleep: bool, ours: bool) -> None:
+        """It may be asleep by our own order; `ours`: and by nobody else's."""
 
     def note_rotation(self, *, in_rotation: bool) -> None:
         """Some checks are made out of rotation only."""

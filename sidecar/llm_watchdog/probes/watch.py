@@ -223,8 +223,10 @@ class Watcher:
         told = (state is not None and state.asleep is not None) or (page is not None and page.asleep is not None)
         return window.asleep_by_state or window.asleep_by_metrics if told else None
 
-    def note_power(self, *, asleep: bool) -> None:
-        """The engine may be asleep by our own order: it is asked for nothing."""
+    def note_power(self, *, asleep: bool, ours: bool) -> None:
+        """The engine may be asleep by our own order: it is asked for nothing. `ours`: and by nobody else's."""
+        if ours != self.window.sleep_is_ours:
+            self.window = replace(self.window, sleep_is_ours=ours)
         if asleep != self.window.asleep_by_order:
             self.window = self.window.ordered(asleep=asleep, at=self._clock())
             if asleep:

@@ -88,4 +88,5 @@ def _cluster_pause(status: dict[str, Any]) -> str:
 def power_of(worker: dict[str, Any]) -> PowerWish:
     """`spec.power`. Raises ValueError."""
     power = worker.get("spec", {}).get("power") or {}
-    return PowerWish(asleep=power.get("state") == "Asleep", level=int(power.get("level") or 1))
+    state = power.get("state")
+    return PowerWish(asleep=state == "Asleep", level=int(power.get("level") or 1), ours=state is not None)

@@ -277,6 +277,24 @@ async def test_sglang_with_a_memory_saver_gets_no_canary() -> None:
         assert "memory-saver" in verdict(watcher).message
 
 
+async def test_sglang_with_a_memory_saver_gets_canaries_while_it_is_awake_and_the_sleep_is_ours() -> None:
+    engine = Engine(EngineType.SGLANG)
+    engine.memory_saver = True
+    async with watching(engine) as watcher:
+        watcher.note_power(asleep=False, ours=True)
+        await asyncio.sleep(30)
+        assert verdict(watcher).state is VerdictState.HEALTHY
+        watcher.note_power(asleep=True, ours=True)
+        await asyncio.sleep(1)
+        before = engine.canaries
+        await asyncio.sleep(60)
+        assert (engine.canaries, engine.generating) == (before, 0)
+        watcher.reset("another process")
+        watcher.note_power(asleep=False, ours=True)
+        await asyncio.sleep(30)
+        assert verdict(watcher).state is VerdictState.HEALTHY
+
+
 async def test_a_paused_sglang_is_left_alone_and_comes_back() -> None:
     engine = Engine(EngineType.SGLANG)
     async with watching(engine) as watcher:
