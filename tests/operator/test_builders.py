@@ -300,4 +300,4 @@ def test_revisions_are_numbered_and_the_oldest_go() -> None:
     for n in range(KEPT + 3):
         made.append(controller_revision(worker(), f"hash{n}", {"spec": {"n": n}}, made))
     assert [r["revision"] for r in made] == list(range(1, KEPT + 4))
-    assert [r["metadata"]["name"] for r in surplus(made, "qwen-hash0")] == ["qwen-hash2", "qwen-hash1"]
+    assert [r["metadata"]["name"] for r in surplus(made, {"qwen-hash0"})] == ["qwen-hash2", "qwen-hash1"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llmworker_operator.builders.metadata import child_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from llmworker_operator.domain.worker import Worker
 
@@ -32,8 +32,8 @@ def controller_revision(
     }
 
 
-def surplus(revisions: Iterable[Mapping[str, Any]], in_use: str) -> list[Mapping[str, Any]]:
+def surplus(revisions: Iterable[Mapping[str, Any]], in_use: Collection[str]) -> list[Mapping[str, Any]]:
     """The oldest beyond what is kept."""
-    others = [r for r in revisions if r["metadata"]["name"] != in_use]
+    others = [r for r in revisions if r["metadata"]["name"] not in in_use]
     others.sort(key=lambda r: int(r.get("revision", 0)), reverse=True)
     return others[KEPT:]

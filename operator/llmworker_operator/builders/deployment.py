@@ -24,7 +24,13 @@ def _strategy(worker: Worker) -> dict[str, Any]:
     return {"type": "RollingUpdate", "rollingUpdate": share}
 
 
-def deployment(worker: Worker, template: Mapping[str, Any]) -> dict[str, Any]:
+def _said(annotations: Mapping[str, str] | None) -> dict[str, Any]:
+    return {"annotations": dict(annotations)} if annotations else {}
+
+
+def deployment(
+    worker: Worker, template: Mapping[str, Any], annotations: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "replicas": worker.replicas,
         "selector": {"matchLabels": worker_labels(worker.key.name)},
@@ -36,7 +42,7 @@ def deployment(worker: Worker, template: Mapping[str, Any]) -> dict[str, Any]:
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": child_metadata(worker, worker.key.name),
+            "metadata": {**child_metadata(worker, worker.key.name), **_said(annotations)},
             "spec": spec,
         }
     )

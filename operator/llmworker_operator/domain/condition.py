@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     DEGRADED = "Degraded"
     SLEEPING = "Sleeping"
     REMEDIATION_HELD = "RemediationHeld"
+    ROLLED_BACK = "RolledBack"
     LIMITED = "Limited"
     NODE_SUSPECT = "NodeSuspect"
     REPLICAS_DISAGREE = "ReplicasDisagree"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_watchdog.api.limits import limits
 from llmworker_operator.domain.condition import Condition, ConditionType
-from llmworker_operator.domain.facts import StallReason
+from llmworker_operator.domain.facts import Stall, StallReason
 from llmworker_operator.domain.fleet_conditions import cluster_paused, disagree, node_suspect, paused
 from llmworker_operator.domain.times import read_time, write_time
 
@@ -35,6 +35,7 @@ def evaluate(facts: Facts) -> list[Condition]:
         _degraded(facts),
         _sleeping(facts),
         _held(facts),
+        _rolled_back(facts),
         _limited(facts),
         node_suspect(facts),
         disagree(facts),
@@ -80,7 +81,8 @@ def _unfinished(facts: Facts) -> tuple[str, str] | None:
 
 
 def _stall_text(facts: Facts) -> tuple[str, str] | None:
-    stalls = [*facts.stalls, *([facts.rollout.failure] if facts.rollout.failure else [])]
+    refused = [Stall(reason=StallReason.ROLLED_BACK, message=rolled_back_message(facts))] if facts.rolled_back else []
+    stalls = [*facts.stalls, *([facts.rollout.failure] if facts.rollout.failure else []), *refused]
     if not stalls:
         return None
     return stalls[0].reason.value, "; ".join(stall.message for stall in stalls)
@@ -151,6 +153,22 @@ def _held(facts: Facts) -> Condition | None:
     if not facts.held:
         return None
     return Condition(type=ConditionType.REMEDIATION_HELD, status=True, reason=facts.held_reason, message=facts.held)
+
+
+def _rolled_back(facts: Facts) -> Condition | None:
+    if not facts.rolled_back:
+        return None
+    return Condition(
+        type=ConditionType.ROLLED_BACK, status=True, reason="BlamedByBrake", message=rolled_back_message(facts)
+    )
+
+
+def rolled_back_message(facts: Facts) -> str:
+    """The way on first: what it was blamed for may be long."""
+    return (
+        "the template before this one is in force again: change spec.template, or set brake.rollback to Never to go on "
+        f"with it. {facts.rolled_back}"
+    )
 
 
 def _limited(facts: Facts) -> Condition | None:

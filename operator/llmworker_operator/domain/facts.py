@@ -27,6 +27,8 @@ class StallReason(StrEnum):
     """The rollout takes longer than engines may take to start."""
     ADMISSION_POLICY = "AdmissionPolicyMissing"
     """The policies that confine the watchdog's token are missing, edited or not Deny: no rights are given."""
+    ROLLED_BACK = "RolledBack"
+    """The brake blamed the rollout of the present template, and the one before it is in force again."""
     SPEC_UNREADABLE = "SpecUnreadable"
     """Stored before the present schema, and no longer understood."""
 
@@ -68,6 +70,8 @@ class Facts:
     degraded: str = ""
     """A failed watchdog update, for example: something that is wrong besides the open incidents."""
     degraded_reason: str = ""
+    rolled_back: str = ""
+    """Why the last good template is in force instead of the present one."""
     dissents: Sequence[Dissent] | None = None
     """None: this process has not compared yet, and what it found before stays."""
     suspect_nodes: Sequence[SuspectNode] = ()

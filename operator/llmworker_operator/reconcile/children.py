@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from llmworker_operator.adapters import resources
 from llmworker_operator.adapters.errors import ConflictError, GoneError, KubeError, RefusedError
-from llmworker_operator.builders.controllerrevision import controller_revision, surplus
+from llmworker_operator.builders.controllerrevision import controller_revision, revision_name, surplus
 from llmworker_operator.builders.deployment import deployment
 from llmworker_operator.builders.pod_template import Rendering, pod_template, spec_hash
 from llmworker_operator.domain.child import Child, Ownership, read_child
 from llmworker_operator.domain.facts import Stall, StallReason
 from llmworker_operator.domain.restart_method import every_node_restarts_all_containers
+from llmworker_operator.domain.rollback import annotations_of
 from llmworker_operator.reconcile.plan import judge, stored_template, wanted_children
+from llmworker_operator.reconcile.revisions import choose_revision, revision_of
 from llmworker_operator.reconcile.rights import withdraw_undeserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llmworker_operator.domain.rollback import Marks
     from llmworker_operator.domain.snapshot import Snapshot
     from llmworker_operator.reconcile.context import Context
 
@@ -54,15 +57,19 @@ class ChildWriter:
         await withdraw_undeserved(self._context, self._snapshot.worker.key)
         for manifest in wanted_children(self._snapshot):
             await self._settle(manifest)
+        marks = choose_revision(self._context, self._snapshot)
         try:
-            template = stored_template(self._snapshot) or await self._new_template()
+            template = self._stored(marks) or await self._new_template()
         except RefusedError as error:
             self._refused("Deployment", self._snapshot.worker.key.name, error)
             return self.outcome
         if template is not None:
-            await self._settle(deployment(self._snapshot.worker, template))
-            await self._prune_revisions()
+            await self._settle(deployment(self._snapshot.worker, template, annotations_of(marks)))
+            await self._prune_revisions(marks)
         return self.outcome
+
+    def _stored(self, marks: Marks) -> Mapping[str, Any] | None:
+        return stored_template(self._snapshot, marks.current.template) if marks.current else None
 
     async def _settle(self, manifest: Mapping[str, Any]) -> None:
         verdict = judge(self._snapshot, manifest)
@@ -132,14 +139,15 @@ class ChildWriter:
         )
         return pod_template(self._snapshot.worker, rendering)
 
-    async def _prune_revisions(self) -> None:
+    async def _prune_revisions(self, marks: Marks) -> None:
         worker, children = self._snapshot.worker, self._snapshot.children
         mine = [
             child.document
             for (kind, _), child in children.items()
             if kind == "ControllerRevision" and child.ownership(worker.uid) is Ownership.OURS
         ]
-        in_use = f"{worker.key.name}-{spec_hash(worker)}"
+        used = {each.template for each in (marks.current, marks.good, revision_of(worker)) if each is not None}
+        in_use = {revision_name(worker.key.name, template) for template in used}
         for old in surplus(mine, in_use):
             metadata = old["metadata"]
             await self._context.kube.delete(

@@ -9,7 +9,6 @@ from llmworker_operator.builders.comparison import holds
 from llmworker_operator.builders.configmap import policy_config_map
 from llmworker_operator.builders.controllerrevision import revision_name
 from llmworker_operator.builders.pdb import disruption_budget
-from llmworker_operator.builders.pod_template import spec_hash
 from llmworker_operator.builders.rolebinding import role_binding
 from llmworker_operator.builders.service import service
 from llmworker_operator.builders.serviceaccount import service_account
@@ -78,10 +77,10 @@ def judge(snapshot: Snapshot, manifest: Mapping[str, Any]) -> Verdict:
             )
 
 
-def stored_template(snapshot: Snapshot) -> Mapping[str, Any] | None:
-    """What was rendered from this very spec before, by whatever version of the operator."""
+def stored_template(snapshot: Snapshot, digest: str) -> Mapping[str, Any] | None:
+    """What was rendered from this very template before, by whatever version of the operator."""
     worker = snapshot.worker
-    revision = snapshot.children.get(("ControllerRevision", revision_name(worker.key.name, spec_hash(worker))))
+    revision = snapshot.children.get(("ControllerRevision", revision_name(worker.key.name, digest)))
     if revision is None or revision.ownership(worker.uid) is not Ownership.OURS:
         return None
     template: Mapping[str, Any] = revision.document["data"]["template"]

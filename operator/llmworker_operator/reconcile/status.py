@@ -19,6 +19,7 @@ from llmworker_operator.domain.nodes import suspect_nodes
 from llmworker_operator.domain.rollout import read_rollout
 from llmworker_operator.reconcile.evictions import EVICTION_REFUSED
 from llmworker_operator.reconcile.incidents import decide_for
+from llmworker_operator.reconcile.revisions import taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ TOLD = frozenset(
         ConditionType.STALLED,
         ConditionType.DEGRADED,
         ConditionType.REMEDIATION_HELD,
+        ConditionType.ROLLED_BACK,
         ConditionType.LIMITED,
         ConditionType.NODE_SUSPECT,
         ConditionType.REPLICAS_DISAGREE,
@@ -75,6 +77,7 @@ def facts_of(context: Context, snapshot: Snapshot, children: Outcome, update: Up
         held_reason=held_reason,
         degraded=update.problem or update.waits,
         degraded_reason="WatchdogUpdateFailed" if update.problem else "WatchdogUpdateWaiting" if update.waits else "",
+        rolled_back=taken_back(context, worker),
         dissents=context.dissents.of(worker.key),
         suspect_nodes=suspect_nodes(
             context.cache.incidents.of(worker.key),

@@ -141,6 +141,14 @@ class BrakeState(StrEnum):
     DISABLED = "Disabled"
 
 
+class RollbackChoice(StrEnum):
+    """`spec.watchdog.remediation.brake.rollback`."""
+
+    NEVER = "Never"
+    AUTOMATIC = "Automatic"
+    """Once for each rollout that the brake holds steps for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrakePolicy:
     """When several replicas fail alike, one is restarted as a trial (invariant 5); enforced by the operator."""
@@ -153,6 +161,8 @@ class BrakePolicy:
     """Between the detections of faults that belong together."""
     after_rollout: Seconds = Seconds(600)
     """From the end of a rollout; 0: a rollout is never the suspect."""
+    rollback: RollbackChoice = RollbackChoice.NEVER
+    """What becomes of a rollout that is the suspect after a trial that proved nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

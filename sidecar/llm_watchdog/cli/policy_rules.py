@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.api.document import camel
-from llm_watchdog.api.policy import ATTEMPTS_MAX, PAUSE_REASON_MAX
+from llm_watchdog.api.policy import ATTEMPTS_MAX, PAUSE_REASON_MAX, BrakeState, RollbackChoice
 from llm_watchdog.api.reasons import Rung
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ def _fleet(remediation: RemediationPolicy) -> Iterator[str]:
         yield f"remediation.brake.minReplicas: {brake.min_replicas} is below {ALIKE_MIN}"
     if brake.window < 1:
         yield "remediation.brake.window: must be at least 1s"
+    blames = brake.state is BrakeState.ENABLED and brake.after_rollout > 0
+    if brake.rollback is RollbackChoice.AUTOMATIC and not blames:
+        yield "remediation.brake.rollback: Automatic takes a brake that blames rollouts: state Enabled, afterRollout"
 
 
 def _ladders(ladders: LaddersPolicy) -> Iterator[str]:

@@ -226,7 +226,7 @@ class Watcher:
     def note_power(self, *, asleep: bool, ours: bool) -> None:
         """The engine may be asleep by our own order: it is asked for nothing. `ours`: and by nobody else's."""
         if ours != self.window.sleep_is_ours:
-            self.window = replace(self.window, sleep_is_ours=ours)
+            self.window = changed(self.window, sleep_is_ours=ours)
         if asleep != self.window.asleep_by_order:
             self.window = self.window.ordered(asleep=asleep, at=self._clock())
             if asleep:
