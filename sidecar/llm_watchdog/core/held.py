@@ -74,7 +74,10 @@ def hold_after(hold: Hold | None, look: StatusObservation, window: Window) -> Ho
         return hold
     if not (_told(look) > 0 or _leaving(look)):
         return None
-    held, own = _busy(window, look), _own(window, look.at)
+    if not _leaving(look) and _told(look) <= look.own_canaries:
+        # No more is busy there than what we ask right now.
+        return None
+    held, own = _busy(window, look), _own(window, look)
     if not _leaving(look) and (held <= 0 or (own > 0 and look.reading.progress is not None)):
         # Our own request is among what is busy there, or among what moves.
         return hold
@@ -173,11 +176,12 @@ def _told(look: StatusObservation) -> int:
 
 
 def _busy(window: Window, look: StatusObservation) -> int:
-    return _told(look) - _own(window, look.at)
+    return _told(look) - _own(window, look)
 
 
-def _own(window: Window, at: float) -> int:
+def _own(window: Window, look: StatusObservation) -> int:
     """Our requests that may hold a slot at that time: in flight, or given up on and perhaps not noticed to be."""
+    at = look.at
     passed = float("-inf") if window.last_passed_at is None else window.last_passed_at
     begun = [canary for canary in window.canaries if canary.started_at <= at]
     in_flight = sum(canary.finished_at is None or canary.finished_at > at for canary in begun)
@@ -186,7 +190,7 @@ def _own(window: Window, at: float) -> int:
         for canary in begun
         if canary.finished_at is not None
     )
-    return in_flight + given_up
+    return max(in_flight, look.own_canaries) + given_up
 
 
 def _leaving(look: StatusObservation) -> str:

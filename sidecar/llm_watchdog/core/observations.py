@@ -134,6 +134,8 @@ class StatusObservation:
     http_status: int | None = None
     takes_slot: bool = False
     """The call waits for a free slot, as a generation would."""
+    own_canaries: int = 0
+    """Streams of ours that were in flight during the look, those of a round of checks among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

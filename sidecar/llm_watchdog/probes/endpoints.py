@@ -47,10 +47,13 @@ _GATED_ANSWER: Final = Answer(kind=AnswerKind.GATED)
 class Endpoints:
     """Remembers which endpoints the engine does not offer."""
 
-    def __init__(self, client: EngineClient, dialect: Dialect, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: EngineClient, dialect: Dialect, clock: Callable[[], float], own_streams: Callable[[], int]
+    ) -> None:
         self._client = client
         self._dialect = dialect
         self._clock = clock
+        self._own_streams = own_streams
         self._gated_until: dict[str, float] = {}
 
     async def health(self) -> HealthObservation:
@@ -60,13 +63,15 @@ class Endpoints:
         seconds = self._clock() - began
         return HealthObservation(at=self._clock(), kind=answer.kind, http_status=answer.status, seconds=seconds)
 
-    async def metrics(self, path: str, own_canaries: Callable[[], int]) -> MetricsObservation:
+    async def metrics(self, path: str) -> MetricsObservation:
         """The metrics page."""
-        own = own_canaries()
+        own = self._own_streams()
         answer = await self._get(path, PAGE_SECONDS)
         reading = self._dialect.read_metrics(answer.body.decode(errors="replace")) if answer.is_ok else None
         kind = AnswerKind.UNREADABLE if answer.is_ok and reading is None else answer.kind
-        return MetricsObservation(at=self._clock(), kind=kind, reading=reading, own_canaries=max(own, own_canaries()))
+        return MetricsObservation(
+            at=self._clock(), kind=kind, reading=reading, own_canaries=max(own, self._own_streams())
+        )
 
     async def load(self, path: str) -> LoadObservation:
         """The count of requests."""
@@ -91,7 +96,7 @@ class Endpoints:
 
     async def status(self, call: StatusCall, model: str | None, *, seconds: float | None = None) -> StatusObservation:
         """One of the dialect's own. `model`: the one under watch. `seconds`: a shorter time-out than the call's."""
-        began, answer = self._clock(), _GATED_ANSWER
+        began, own, answer = self._clock(), self._own_streams(), _GATED_ANSWER
         for known in (call.call, *call.older):
             answer = await self._ask(known, call.seconds if seconds is None else min(seconds, call.seconds))
             if answer.kind is not AnswerKind.GATED:
@@ -106,6 +111,7 @@ class Endpoints:
             seconds=self._clock() - began,
             http_status=answer.status,
             takes_slot=call.takes_slot,
+            own_canaries=max(own, self._own_streams()),
         )
 
     async def _get(self, path: str, seconds: float) -> Answer:

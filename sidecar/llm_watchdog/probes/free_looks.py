@@ -30,14 +30,12 @@ class FreeLooks:
         *,
         window: Callable[[], Window],
         model: Callable[[], str | None],
-        own_streams: Callable[[], int],
     ) -> None:
         self._endpoints = endpoints
         self._dialect = dialect
         self._clock = clock
         self._window = window
         self._model = model
-        self._own_streams = own_streams
 
     def schedule(self) -> list[tuple[Look, Interval]]:
         """Each look, and the seconds from one to the next as things stand."""
@@ -56,7 +54,7 @@ class FreeLooks:
         """The engine's own count of prompt tokens that came from its cache."""
         if self._dialect.metrics_path is None:
             return None
-        page = await self._endpoints.metrics(self._dialect.metrics_path, self._own_streams)
+        page = await self._endpoints.metrics(self._dialect.metrics_path)
         return None if page.reading is None else page.reading.cache_hits
 
     async def _health(self) -> AsyncIterator[Observation]:
@@ -64,7 +62,7 @@ class FreeLooks:
 
     async def _metrics(self) -> AsyncIterator[Observation]:
         if self._dialect.metrics_path is not None:
-            yield await self._endpoints.metrics(self._dialect.metrics_path, self._own_streams)
+            yield await self._endpoints.metrics(self._dialect.metrics_path)
         if self._dialect.load_path is not None:
             yield await self._endpoints.load(self._dialect.load_path)
 

@@ -109,7 +109,7 @@ class Watcher:
         self._client = EngineClient(policy.engine.port, api_key, transport, host, self._dialect.forbidden)
         self.unended = Unended()
         self._canary = CanaryProbe(self._client, self._dialect, clock, self.unended)
-        self._endpoints = Endpoints(self._client, self._dialect, clock)
+        self._endpoints = Endpoints(self._client, self._dialect, clock, own_streams=lambda: self._turns.own_streams)
         self._questions = Questions(
             self._client,
             self._dialect,
@@ -123,7 +123,6 @@ class Watcher:
             clock,
             window=lambda: self.window,
             model=lambda: self._questions.model(self.policy.engine),
-            own_streams=lambda: self._turns.own_streams,
         )
         self._checker = Checker(
             self,

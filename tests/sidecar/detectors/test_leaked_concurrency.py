@@ -227,6 +227,20 @@ def test_a_full_house_is_remembered_for_as_long_as_users_may_wait_in_it() -> Non
         assert held.since == since
 
 
+def test_what_we_ask_ourselves_is_held_by_nobody() -> None:
+    """Of a round of checks one stream alone is known as a canary; a slow server is never seen without one of ours."""
+    window = Window()
+    for now, busy_slots, own in ((10.0, 2, 1), (20.0, 1, 1), (30.0, 2, 2), (40.0, 1, 1)):
+        reading = StatusReading(busy=busy_slots)
+        window = observe(
+            window,
+            StatusObservation(
+                at=now, name="status", kind=AnswerKind.ANSWERED, reading=reading, http_status=200, own_canaries=own
+            ),
+        )
+        assert (window.hold is not None) == (busy_slots > own), now
+
+
 def silent_canary(begin: float, end: float) -> CanaryObservation:
     return CanaryObservation(
         id=f"c{begin}", shape="s", started_at=begin, finished_at=end, outcome=CanaryOutcome.NO_FIRST_TOKEN, max_tokens=4

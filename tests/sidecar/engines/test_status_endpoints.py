@@ -46,7 +46,7 @@ def now() -> float:
 
 
 def endpoints(dialect: Dialect, server: Server) -> Endpoints:
-    return Endpoints(EngineClient(8000, lambda: None, httpx.MockTransport(server)), dialect, now)
+    return Endpoints(EngineClient(8000, lambda: None, httpx.MockTransport(server)), dialect, now, lambda: 0)
 
 
 async def test_an_older_name_is_asked_where_the_new_one_is_unknown_and_neither_too_often() -> None:
@@ -72,7 +72,7 @@ async def test_an_engine_that_offers_none_of_the_names_is_left_alone() -> None:
 
 async def test_metrics_that_are_not_switched_on_are_no_fault() -> None:
     asking = endpoints(LlamaCpp(), Server({"/metrics": httpx.Response(501, json={"error": {"code": 501}})}))
-    assert (await asking.metrics("/metrics", lambda: 0)).kind is AnswerKind.GATED
+    assert (await asking.metrics("/metrics")).kind is AnswerKind.GATED
 
 
 @pytest.mark.parametrize(
