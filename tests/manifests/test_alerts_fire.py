@@ -69,6 +69,7 @@ STAGED: Final[dict[str, tuple[tuple[Series, ...], dict[str, str]]]] = {
         {**WORKER, "reason": "ReplicaFaulty"},
     ),
     "LLMWorkerNodeSuspect": (condition("NodeSuspect", "SameNodeAgain"), {**WORKER, "reason": "SameNodeAgain"}),
+    "LLMWorkerRolledBack": (condition("RolledBack", "BlamedByBrake"), {**WORKER, "reason": "BlamedByBrake"}),
     "LLMWorkerReplicasDisagree": (condition("ReplicasDisagree", "AllDissent"), {**WORKER, "reason": "AllDissent"}),
     "LLMWorkerCrossTalk": (
         (told("findings", 1, 0, fault="CrossTalk"), told("findings", 1, 1, fault="EngineDead")),

@@ -22,7 +22,8 @@ def exposition(registry: CollectorRegistry) -> bytes:
         lines.append(_head(name, family.documentation, family.type))
         created: list[str] = []
         for sample in family.samples:
-            line = f"{_series(sample.name, tuple(sample.labels.items()))} {floatToGoString(sample.value)}\n"
+            value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
+            line = f"{_series(sample.name, tuple(sample.labels.items()))} {value}\n"
             (created if sample.name == family.name + _CREATED else lines).append(line)
         if created:
             lines += [_head(family.name + _CREATED, family.documentation, "gauge"), *created]
