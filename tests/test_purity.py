@@ -20,8 +20,8 @@ ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = {"llm_watchdog": ROOT / "sidecar", "llmworker_operator": ROOT / "operator"}
 
 COMPUTING: Final = {
-    "__future__", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "itertools", "json",
-    "math", "operator", "re", "statistics", "typing", "zlib",
+    "__future__", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "itertools",
+    "json", "math", "operator", "re", "statistics", "typing", "zlib",
 }  # fmt: skip
 """Of the standard library: no clock but `datetime`'s, no chance, no files, no processes, no threads, no network."""
 PURE: Final = {
