@@ -52,13 +52,15 @@ class Client:
     headers_bytes: int = 180
     peer: str = "10.0.0.9:40000:1"
     first_token_after: float = 0.5
+    stalls_after: float = float("inf")
+    """Seconds; then its answer stops."""
     answered: int = 0
 
     def sample(self, now: float, *, generates: bool) -> SocketSample | None:
         if not self.at <= now < self.until:
             return None
         self.answered = max(self.answered, self.headers_bytes)
-        if generates and now >= self.at + self.first_token_after:
+        if generates and self.first_token_after <= now - self.at < self.stalls_after:
             self.answered += self.chunk_bytes
         return SocketSample(peer=self.peer, own=False, open=True, received=self.request_bytes, acked=self.answered)
 
@@ -102,7 +104,7 @@ class Engine:
             self.kv += 0.001
         if self.is_silent(now) or self.refuses(now):
             return
-        live = [c for c in self.clients if c.at <= now < c.until and c.chunk_bytes]
+        live = [c for c in self.clients if c.at <= now < min(c.until, c.at + c.stalls_after) and c.chunk_bytes]
         self.tokens += 40 * STEP * len(live)
         self.running = float(len(live))
         self.kv = 0.01 * len(live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import (
@@ -15,6 +16,8 @@ from llm_watchdog.core.company import was_alone
 from llm_watchdog.core.window import Span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llm_watchdog.core.window import Window
 
 PACES: Final = 3.0
@@ -22,14 +25,26 @@ PACES: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Some of the gaps."""
+
+    count: int
+    covered: float
+    """Seconds of them that the watchdog was awake to see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gaps:
     """The newest canaries, all of which began to generate and stalled; oldest first."""
 
     canaries: tuple[CanaryObservation, ...]
-    covered: float
-    """Seconds of all gaps that the watchdog was awake to see."""
-    alone: bool
-    """In a warm engine, and nobody else was being served at any of them."""
+    all: Run
+    alone: Run
+    """The newest ones: in a warm engine, and nobody else was being served at any of them."""
+    still: Run
+    """Those in which no answer moved for anybody, and nobody waited for a first byte: no prefill stopped the canary, and
+    it gave way to nobody.
+    """
 
 
 def repeated_gaps(window: Window, deadline: float, now: float) -> Gaps | None:
@@ -44,11 +59,22 @@ def repeated_gaps(window: Window, deadline: float, now: float) -> Gaps | None:
             break
     if not found:
         return None
+    alone = takewhile(lambda one: one[0].shape in window.warm_shapes and was_alone(window, one[1].begin), found)
     return Gaps(
         canaries=tuple(canary for canary, _ in reversed(found)),
-        covered=sum(window.seen_seconds(gap) for _, gap in found),
-        alone=all(canary.shape in window.warm_shapes and was_alone(window, gap.begin) for canary, gap in found),
+        all=_run(window, [gap for _, gap in found]),
+        alone=_run(window, [gap for _, gap in alone]),
+        still=_run(window, [gap for _, gap in found if _is_still(window, gap)]),
     )
+
+
+def _run(window: Window, gaps: Sequence[Span]) -> Run:
+    return Run(count=len(gaps), covered=sum(window.seen_seconds(gap) for gap in gaps))
+
+
+def _is_still(window: Window, gap: Span) -> bool:
+    looks = [look for look in window.traffic if look.since >= gap.begin and look.at <= gap.end]
+    return bool(looks) and all(look.readable and not look.streaming and not look.outstanding for look in looks)
 
 
 def _gap(canary: CanaryObservation, horizon: float) -> Span | None:

@@ -151,11 +151,19 @@ def _between(
         return {Holds.UNFINISHED: False, Holds.MOVING: False, Holds.FOREIGN: False}
     finished = (before.reading.finished, page.reading.finished)
     return {
-        Holds.UNFINISHED: finished[0] == finished[1],
+        Holds.UNFINISHED: finished[0] == finished[1] and not (None in finished and _fewer_run(before, page)),
         Holds.MOVING: has_progressed(before.reading, page.reading),
         Holds.FOREIGN: foreign_progress(before, page, canaries, checks) > 0
         and not _somebody_is_answered(finished, before, page, canaries),
     }
+
+
+def _fewer_run(before: MetricsObservation, page: MetricsObservation) -> bool:
+    """Where no counter tells what was finished: more than our own have gone from those that ran."""
+    one, other = before.reading, page.reading
+    if one is None or other is None or one.running is None or other.running is None:
+        return False
+    return one.running - other.running > before.own_canaries
 
 
 def _somebody_is_answered(

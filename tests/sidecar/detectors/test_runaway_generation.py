@@ -55,6 +55,19 @@ def test_starvation_is_found_after_2_minutes_and_acted_on_after_10() -> None:
     assert stage.incidents() == {FAULT}
 
 
+def test_others_that_still_ran_when_the_queue_began_to_stand_hide_no_starvation() -> None:
+    """llama.cpp counts no finished requests: that fewer run is what tells of their end."""
+
+    def page(now: float, reading: MetricsReading) -> MetricsReading:
+        bent = flowing(running=12.0 if now < BEGIN + 20 else 1.0, waiting=15.0)(now, reading)
+        return replace(bent, finished=None)
+
+    stage = played(Odd(page=page, queued=between(BEGIN), clients=starving().clients), BEGIN + 200, target=SIXTEEN)
+    found = stage.when(FindingReason.STARVATION)
+    assert found is not None
+    assert 140 <= found <= 165
+
+
 def test_the_most_that_ever_ran_stands_in_for_the_concurrency() -> None:
     engine = starving()
     engine.clients += [Client(at=10, until=40, peer=f"10.0.1.9:{n}:1") for n in range(8)]

@@ -142,6 +142,46 @@ def test_streams_that_stop_half_way_in_a_crowd_are_told_where_the_cache_has_room
     assert stage.first(VerdictState.FAULTY) is None
 
 
+def lost_half_way(**parts: object) -> list[Client]:
+    """Users whose answers stop after some tokens, as everybody's do; each stays for as long as its patience lasts."""
+    users = [Client(at=BEGIN + 20 * n, peer=f"10.0.0.9:{n}:1", stalls_after=0.6) for n in range(10)]
+    return [replace(user, **parts) for user in users]  # type: ignore[arg-type]
+
+
+def test_when_everybodys_streams_stop_half_way_the_replica_leaves_and_is_restarted() -> None:
+    """A16, where nothing but sockets tells of the others: each new stream shows a token or two, and none goes on."""
+    stage = played(Odd(stalls_after_two=between(BEGIN), clients=lost_half_way(), metrics=False), BEGIN + 200)
+    left = next(at - BEGIN for at, verdict in stage.verdicts if any(found.silent for found in verdict.findings))
+    faulty = stage.when(FindingReason.TOKEN_GAP, faulty=True)
+    assert faulty is not None
+    assert left <= 40
+    assert 90 <= faulty <= 180
+    assert stage.incidents() == {FAULT}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [Client(at=BEGIN - 5, stalls_after=600)],  # streams, so that the canary may have given way to it
+        [Client(at=BEGIN + 7 * n, until=BEGIN + 7 * n + 6, peer=f"10.0.0.9:{n}:1", headers_bytes=0, chunk_bytes=0)
+         for n in range(80)],  # answered as a whole, without a byte before
+    ],
+)  # fmt: skip
+def test_a_canary_that_stops_half_way_while_others_may_be_served_restarts_nothing(others: list[Client]) -> None:
+    stage = played(Odd(stalls_after_two=between(BEGIN), clients=others, metrics=False), BEGIN + 400)
+    assert stage.first(VerdictState.FAULTY) is None
+    assert stage.incidents() == set()
+
+
+def test_streams_that_stop_half_way_beside_nobody_any_more_are_judged_as_alone() -> None:
+    """Out of rotation: the users who were there at first are gone."""
+    users = [Client(at=BEGIN - 5, until=BEGIN + 40)]
+    stage = played(Odd(stalls_after_two=between(BEGIN), clients=users, metrics=False), BEGIN + 150)
+    faulty = stage.when(FindingReason.TOKEN_GAP, faulty=True)
+    assert faulty is not None
+    assert 60 <= faulty <= 100
+
+
 def test_below_thirty_samples_what_comes_after_the_first_answers_moves_no_deadline() -> None:
     stage = Stage(Odd(first_token=lambda now: 0.05 if now < 7.0 else 7.0)).run(25 * 9.0)
     assert VerdictState.SUSPECT in stage.states(20 * 9.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from llm_watchdog.api.reasons import FaultClass, FindingReason, VerdictState
 from llm_watchdog.core.deadlines import Deadlines, deadlines
 from llm_watchdog.core.findings import Finding
-from llm_watchdog.core.gaps import repeated_gaps
+from llm_watchdog.core.gaps import Run, repeated_gaps
 from llm_watchdog.core.held import is_held_for_nobody
 from llm_watchdog.core.signs import counted, signs
 from llm_watchdog.core.silence import Silence, silence
@@ -80,19 +80,23 @@ def _repeated_gaps(window: Window, thresholds: DetectorsPolicy, now: float) -> F
     gaps = repeated_gaps(window, limits.token_gap, now)
     if gaps is None or len(gaps.canaries) < GAPS_FOR_SUSPICION:
         return None
-    sustained = gaps.covered >= limits.restart and len(gaps.canaries) >= GAPS_BEFORE_RESTART
     # Beside others a canary may be preempted for want of cache. Where there is room it is not, and not again and again.
-    in_a_crowd = gaps.covered >= limits.busy_restart and len(gaps.canaries) >= GAPS_BEFORE_RESTART and _has_room(window)
+    in_a_crowd = _lasts(gaps.all, limits.busy_restart) and _has_room(window)
+    faulty = _lasts(gaps.alone, limits.restart) or _lasts(gaps.still, limits.busy_restart)
     return Finding(
         fault=FaultClass.STALLED_STREAM,
         reason=FindingReason.TOKEN_GAP,
-        state=VerdictState.FAULTY if gaps.alone and sustained else VerdictState.SUSPECT,
-        message=f"{len(gaps.canaries)} canary streams in a row stopped half-way, for {gaps.covered:.1f} s in all",
+        state=VerdictState.FAULTY if faulty else VerdictState.SUSPECT,
+        message=f"{len(gaps.canaries)} canary streams in a row stopped half-way, for {gaps.all.covered:.1f} s in all",
         since=gaps.canaries[0].started_at,
-        silent=False,
+        silent=gaps.still.count >= GAPS_FOR_SUSPICION and gaps.still.covered >= limits.busy,
         signs=signs(window, gaps.canaries, now),
-        incident=gaps.alone or in_a_crowd,
+        incident=faulty or gaps.alone.count >= GAPS_FOR_SUSPICION or in_a_crowd,
     )
+
+
+def _lasts(gaps: Run, seconds: float) -> bool:
+    return gaps.count >= GAPS_BEFORE_RESTART and gaps.covered >= seconds
 
 
 def _has_room(window: Window) -> bool:
