@@ -42,7 +42,7 @@ class Gaps:
     alone: Run
     """The newest ones: in a warm engine, and nobody else was being served at any of them."""
     still: Run
-    """Those in which no answer moved for anybody, and nobody waited for a first byte: no prefill stopped the canary, and
+    """Those in which no answer moved for anybody and nobody waited for a first byte: no prefill stopped the canary, and
     it gave way to nobody.
     """
 
