@@ -11,6 +11,7 @@ import pytest
 
 from e2e.cluster.access import ApiAccess
 from e2e.cluster.progress import wait_until
+from e2e.lab.beside import install_our_kinds
 from llm_watchdog.api import names
 from tests.admission.caller import Caller
 from tests.admission.objects import OTHER_POD, OWN_POD, event, incident, pod, running
@@ -83,10 +84,7 @@ def _in_force(guarded: Guarded) -> bool:
 @pytest.fixture(scope="session")
 def guarded(apiserver: ApiAccess) -> Guarded:
     """CRDs, the watchdog's role and the policies as they are delivered; two pods."""
-    apiserver.kubectl("apply", "-k", str(ROOT / "crds"), check=True)
-    # Established is not enough: "storage is (re)initializing" comes after it.
-    served = ("get", "llmworkers,llmincidents")
-    wait_until("our kinds", lambda: apiserver.kubectl(*served).returncode == 0, seconds=60)
+    install_our_kinds(apiserver)
     apiserver.kubectl("apply", "-f", str(BASE / "rbac-watchdog.yaml"), "-f", str(BASE / "admission.yaml"), check=True)
     _make_namespace(apiserver, NAMESPACE)
     guarded = Guarded(apiserver, {name: _make_pod(apiserver, name) for name in (OWN_POD, OTHER_POD)})
