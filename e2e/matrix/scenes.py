@@ -143,6 +143,18 @@ _SCENES: Final[Mapping[str, Scene]] = {
 }
 
 
+_ENDS: Final[Mapping[tuple[str, str], End]] = {
+    # In a gateway the words of the error are those of its client library: the server behind it broke off.
+    **{("error-inside", gateway): End.HEALED for gateway in ("dbgpt", "chatchat", "lazyllm")},
+    # All that Chatchat answers comes from a server behind it, so it is told and never restarted; a dead one stays dead.
+    ("completions-fail", "chatchat"): End.HEALED,
+    ("die-keepalive", "chatchat"): End.LATE,
+    # It tells no limit, so a full leak looks like a partial one, which is restarted after ten minutes.
+    ("leak-on-abort", "tgi"): End.LATE,
+}
+"""Where a dialect makes another one of it."""
+
+
 def scene_of(fault: str) -> Scene:
     """What the fault needs; most need nothing."""
     return _SCENES.get(fault, Scene())
@@ -175,9 +187,7 @@ class Case:
         # There the check could take words out of users' streams, so it is made out of rotation only.
         if self.dialect == "lazyllm" and self.entry.expected == "CrossTalk":
             return replace(scene, from_start=True)
-        # In a gateway the words of the error are those of its client library: the server behind it broke off.
-        gateway = self.dialect in ("dbgpt", "chatchat", "lazyllm")
-        return replace(scene, end=End.HEALED) if gateway and self.fault == "error-inside" else scene
+        return replace(scene, end=_ENDS.get((self.fault, self.dialect), scene.end))
 
 
 def cases() -> list[Case]:
