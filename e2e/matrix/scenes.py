@@ -98,6 +98,7 @@ _SCENES: Final[Mapping[str, Scene]] = {
     "sleep-race": Scene(argument="1", end=End.LATE),
     "hang-after-requests": Scene(argument="5"),
     "answer-cut": Scene(warm_seconds=20),  # how long an answer usually is takes eight canaries to know
+    "beyond-limit": Scene(warm_seconds=12),  # LazyLLM takes no limit: what has no end is known after three
     "stall-after": Scene(argument="2"),
     "lost-requests": Scene(argument="8", end=End.LATE),
     "first-token-slows": Scene(end=End.LATE),
@@ -148,9 +149,12 @@ _ENDS: Final[Mapping[tuple[str, str], End]] = {
     **{("error-inside", gateway): End.HEALED for gateway in ("dbgpt", "chatchat", "lazyllm")},
     # All that Chatchat answers comes from a server behind it, so it is told and never restarted; a dead one stays dead.
     ("completions-fail", "chatchat"): End.HEALED,
+    ("out-of-memory", "chatchat"): End.HEALED,
     ("die-keepalive", "chatchat"): End.LATE,
     # It tells no limit, so a full leak looks like a partial one, which is restarted after ten minutes.
-    ("leak-on-abort", "tgi"): End.LATE,
+    **{(leak, "tgi"): End.LATE for leak in ("leak-on-abort", "blocked-thread")},
+    # Our own are aborted by their ids, and then a slot is free: what is left is a partial leak.
+    **{(leak, "sglang"): End.LATE for leak in ("leak-on-abort", "leak-on-finish", "blocked-thread")},
 }
 """Where a dialect makes another one of it."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_watchdog.core.canaries import CanaryOutcome
 from llm_watchdog.core.company import company_of
-from llm_watchdog.core.habits import LENGTH_SAMPLES, Habit, Habits, Length
+from llm_watchdog.core.habits import ENDLESS_SAMPLES, LENGTH_SAMPLES, Habit, Habits, Length
 from llm_watchdog.core.lulls import after_lull, times_longer
 from llm_watchdog.core.pace import FACTOR, PATIENCE_MAX, pace
 from llm_watchdog.core.records import changed
@@ -161,7 +161,7 @@ def measured(lengths: Mapping[str, Length], canary: CanaryObservation) -> Mappin
 def endless_after(window: Window, shape: str) -> int:
     """Tokens after which a stream has no end, where no limit can be asked for; 0: not known yet."""
     usual_length = window.lengths.get(shape)
-    if usual_length is None or usual_length.count < LENGTH_SAMPLES:
+    if usual_length is None or usual_length.count < ENDLESS_SAMPLES:
         return 0
     return max(ENDLESS_TOKENS, ENDLESS_FACTOR * usual_length.most_tokens)
 

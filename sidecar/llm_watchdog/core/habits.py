@@ -13,6 +13,8 @@ from llm_watchdog.core.observations import StatusObservation
 
 LENGTH_SAMPLES: Final = 8
 """Answers that a shape's usual length is taken from: its first ones, so that a slow decay cannot become the norm."""
+ENDLESS_SAMPLES: Final = 3
+"""Of them, from which on it can be told what has no end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +76,5 @@ class Hold:
     """The fewest at any of these looks, our own requests not counted."""
     look: StatusObservation
     """The newest of them."""
+    newest: int = 0
+    """How many were held at that one."""

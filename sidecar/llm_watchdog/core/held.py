@@ -81,9 +81,11 @@ def hold_after(hold: Hold | None, look: StatusObservation, window: Window) -> Ho
     if not _leaving(look) and (held <= 0 or (own > 0 and look.reading.progress is not None)):
         # Our own request is among what is busy there, or among what moves.
         return hold
-    if hold is None or not _goes_on(hold.look, look):
-        return Hold(since=look.at, until=look.at, held=held, look=look)
-    return replace(hold, until=look.at, held=min(hold.held, held), look=look)
+    # Against what others held: a stream of ours that ended meanwhile has given its own slot back.
+    goes_on = hold is not None and _told(look) >= hold.newest and _stands(hold.look, look)
+    if hold is None or not goes_on:
+        return Hold(since=look.at, until=look.at, held=held, look=look, newest=held)
+    return replace(hold, until=look.at, held=min(hold.held, held), look=look, newest=held)
 
 
 def _full(window: Window, target: EngineTarget, run: list[StatusObservation]) -> Held | None:
@@ -161,10 +163,13 @@ def lasted(window: Window, held: Held) -> float:
 
 def _goes_on(earlier: StatusObservation, later: StatusObservation) -> bool:
     """Nothing ended and nothing moved between two looks; a slot that came free and was taken again is life."""
+    return _told(earlier) <= _told(later) and _stands(earlier, later)
+
+
+def _stands(earlier: StatusObservation, later: StatusObservation) -> bool:
+    """What moves in the slots, where the same call tells it, is as far as it was."""
     one, other = earlier.reading, later.reading
-    if one is None or other is None or earlier.name != later.name:
-        return False
-    return (one.busy or 0) <= (other.busy or 0) and one.progress == other.progress
+    return one is not None and other is not None and earlier.name == later.name and one.progress == other.progress
 
 
 def _tells(reading: StatusReading) -> bool:

@@ -28,6 +28,10 @@ SLACK_SECONDS: Final = 1.0
 """Between a stream's end and its count on a page."""
 FREE_CACHE: Final = 0.9
 """Of the KV cache: below this a request of ordinary length would be admitted."""
+SELDOM_SECONDS: Final = 30.0
+"""A counter may move less often than pages come: SGLang's steps are told by forties, which took 7 s in a server that
+starved its users (intel/llm-scaler#391).
+"""
 HELD_CACHE: Final = 0.001
 """Of the KV cache, more than this engine ever held while idle."""
 
@@ -121,7 +125,8 @@ def after_page(
         Holds.CACHE_HELD: None if own else idle and (reading.kv_usage or 0.0) > (cache or 0.0) + HELD_CACHE,
     }
     lasting = _with(spells.lasting, now, page.at, page.at, running or 0.0)
-    lasting = _with(lasting, _between(before, page, canaries, checks), _at(before, page), page.at, running or 0.0)
+    between = _between(lasting, before, page, canaries, checks)
+    lasting = _with(lasting, between, _at(before, page), page.at, running or 0.0)
     return Spells(
         lasting=lasting,
         most_running=max(spells.most_running, running or 0.0),
@@ -141,6 +146,7 @@ def refreshed(spell: Spell, canaries: Iterable[CanaryObservation]) -> bool:
 
 
 def _between(
+    lasting: Mapping[Holds, Spell],
     before: MetricsObservation | None,
     page: MetricsObservation,
     canaries: Iterable[CanaryObservation],
@@ -152,10 +158,16 @@ def _between(
     finished = (before.reading.finished, page.reading.finished)
     return {
         Holds.UNFINISHED: finished[0] == finished[1] and not (None in finished and _fewer_run(before, page)),
-        Holds.MOVING: has_progressed(before.reading, page.reading),
-        Holds.FOREIGN: foreign_progress(before, page, canaries, checks) > 0
-        and not _somebody_is_answered(finished, before, page, canaries),
+        Holds.MOVING: _or_lately(lasting.get(Holds.MOVING), page, seen=has_progressed(before.reading, page.reading)),
+        Holds.FOREIGN: not _somebody_is_answered(finished, before, page, canaries)
+        and _or_lately(lasting.get(Holds.FOREIGN), page, seen=foreign_progress(before, page, canaries, checks) > 0),
     }
+
+
+def _or_lately(spell: Spell | None, page: MetricsObservation, *, seen: bool) -> bool | None:
+    """Not known, where it was not seen but held a moment ago."""
+    lately = spell is not None and page.at - spell.until < SELDOM_SECONDS
+    return None if lately and not seen else seen
 
 
 def _fewer_run(before: MetricsObservation, page: MetricsObservation) -> bool:

@@ -186,4 +186,4 @@ def test_what_is_an_answer_without_end_is_known_after_a_few_and_follows_the_long
     for n, tokens in enumerate((15, 15, 90, 15, 15, 15, 15, 15, 4000)):
         window = observe(window, replace(answered(2.0 * n, 0.1), tokens=tokens))
         known.append(endless_after(window, SHAPE))
-    assert known == [0] * 7 + [1800, 1800], "the first eight, so that one which runs away is not the norm"
+    assert known == [0, 0] + [1800] * 7, "of the first eight, so that one which runs away is not the norm"

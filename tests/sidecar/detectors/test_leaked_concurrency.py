@@ -227,6 +227,31 @@ def test_a_full_house_is_remembered_for_as_long_as_users_may_wait_in_it() -> Non
         assert held.since == since
 
 
+def test_a_slot_that_our_own_stream_gives_back_is_no_sign_of_life_of_the_leaked_ones() -> None:
+    window = Window()
+    for now, busy_slots, own in (
+        (10.0, 15, 0),
+        (20.0, 16, 1),
+        (30.0, 15, 0),
+        (40.0, 16, 1),
+        (50.0, 15, 0),
+        (60.0, 14, 0),
+    ):
+        window = observe(
+            window,
+            StatusObservation(
+                at=now,
+                name="loads",
+                kind=AnswerKind.ANSWERED,
+                reading=StatusReading(busy=busy_slots),
+                http_status=200,
+                own_canaries=own,
+            ),
+        )
+        assert window.hold is not None
+        assert window.hold.since == (10.0 if now < 60 else 60.0), "one of them came free"
+
+
 def test_what_we_ask_ourselves_is_held_by_nobody() -> None:
     """Of a round of checks one stream alone is known as a canary; a slow server is never seen without one of ours."""
     window = Window()

@@ -55,6 +55,19 @@ def test_starvation_is_found_after_2_minutes_and_acted_on_after_10() -> None:
     assert stage.incidents() == {FAULT}
 
 
+def test_starvation_is_found_where_the_step_counter_moves_less_often_than_pages_come() -> None:
+    """SGLang's moves every 40 decode steps, and one starving request made 5.4 of them a second."""
+
+    def page(now: float, reading: MetricsReading) -> MetricsReading:
+        bent = flowing(rate=0.0, running=1.0, waiting=15.0)(now, reading)
+        return replace(bent, kv_usage=0.2, progress=now // 8 * 40, generation_tokens=None, prompt_tokens=None)
+
+    stage = played(Odd(page=page, queued=between(BEGIN), clients=starving().clients), BEGIN + 200, target=SIXTEEN)
+    found = stage.when(FindingReason.STARVATION)
+    assert found is not None
+    assert 120 <= found <= 150
+
+
 def test_others_that_still_ran_when_the_queue_began_to_stand_hide_no_starvation() -> None:
     """llama.cpp counts no finished requests: that fewer run is what tells of their end."""
 
