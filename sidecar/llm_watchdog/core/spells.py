@@ -165,9 +165,11 @@ def _between(
 
 
 def _or_lately(spell: Spell | None, page: MetricsObservation, *, seen: bool) -> bool | None:
-    """Not known, where it was not seen but held a moment ago."""
+    """Not known, where it was not seen but held a moment ago, and more is in the engine than what we ask."""
     lately = spell is not None and page.at - spell.until < SELDOM_SECONDS
-    return None if lately and not seen else seen
+    reading = page.reading
+    others = reading is not None and (reading.running or 0.0) + (reading.waiting or 0.0) > page.own_canaries
+    return None if lately and others and not seen else seen
 
 
 def _fewer_run(before: MetricsObservation, page: MetricsObservation) -> bool:

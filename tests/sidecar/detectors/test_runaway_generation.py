@@ -145,6 +145,18 @@ def test_tokens_for_nobody(engine: Odd) -> None:
     assert stage.incidents() == {FAULT}, "a slot that generates is not a leaked one"
 
 
+def test_tokens_that_have_ended_are_forgotten_with_the_next_page() -> None:
+    """An abort is proven by it: a page later nothing runs any more."""
+
+    def page(now: float, reading: MetricsReading) -> MetricsReading:
+        tokens = flowing()(min(now, BEGIN + 200), reading)
+        return replace(tokens, running=float(BEGIN <= now < BEGIN + 200))
+
+    stage = played(Odd(page=page), BEGIN + 212)
+    assert stage.when(FindingReason.TOKENS_FOR_NOBODY) is not None
+    assert stage.finding(FAULT) is None
+
+
 def test_an_answer_that_goes_on_for_a_minute_after_its_client_left_is_none() -> None:
     def bent(now: float, reading: MetricsReading) -> MetricsReading:
         return flowing(rate=30.0 if now < BEGIN + 60 else 0.0)(now, reading)
